@@ -32,6 +32,8 @@ import { hasSpelling } from "../logic/spelling.js";
 
 /** @typedef {{ url: string, expires?: number }} Link which is shown once */
 
+/** @typedef {{ name: string, rooms: string[], by: string, created: number, revoked: boolean, webhooks: number }} Bot `created`: Unix seconds */
+
 /**
  * A report of a message.
  * @typedef {object} Report
@@ -162,6 +164,34 @@ export function invite(wanted) {
 /** @param {string} id */
 export async function withdraw(id) {
   await call(`/api/invites/${encodeURIComponent(id)}`, { method: "DELETE" });
+}
+
+/** @returns {Promise<Bot[]>} also revoked ones */
+export async function bots() {
+  return (await call("/api/bots")).bots;
+}
+
+/**
+ * @param {string} name
+ * @param {string[]} rooms
+ * @returns {Promise<{ name: string, token: string }>} the token is shown once
+ */
+export function makeBot(name, rooms) {
+  return call("/api/bots", json("POST", { name, rooms }));
+}
+
+/** @param {string} name */
+export async function revokeBot(name) {
+  await call(`/api/bots/${encodeURIComponent(name)}`, { method: "DELETE" });
+}
+
+/**
+ * @param {string} name
+ * @param {string} room one of the rooms of the bot
+ * @returns {Promise<Link>}
+ */
+export function makeWebhook(name, room) {
+  return call(`/api/bots/${encodeURIComponent(name)}/webhooks`, json("POST", { room }));
 }
 
 /**

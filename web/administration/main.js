@@ -3,6 +3,7 @@
 
 import { language, t } from "../words.js";
 import { AuditPage } from "./audit-page.js";
+import { BotsPage } from "./bots-page.js";
 import { ChatPage } from "./chat-page.js";
 import { Invites } from "./invites.js";
 import { PeoplePage } from "./people-page.js";
@@ -11,7 +12,7 @@ import { ReportsPage } from "./reports-page.js";
 export { openInvites } from "./invite-sheet.js";
 export { openReport } from "./report-sheet.js";
 
-/** @typedef {"server" | "accounts" | "invites" | "reports" | "audit"} PageName */
+/** @typedef {"server" | "accounts" | "invites" | "bots" | "reports" | "audit"} PageName */
 
 /**
  * What the pages need of the chat.
@@ -42,6 +43,8 @@ export function pageOf(name, desk) {
       return new PeoplePage(desk);
     case "invites":
       return new Invites();
+    case "bots":
+      return new BotsPage();
     case "reports":
       return new ReportsPage(desk);
     case "audit":

@@ -48,10 +48,20 @@ export function askWith({ question, hint, yes, fields, act }) {
  * @param {string} url perhaps only its path
  */
 export function showLink(heading, hint, url) {
-  const link = new URL(url, location.href).href;
+  return showOnce(heading, hint, new URL(url, location.href).href, t.copyLink);
+}
+
+/**
+ * Shows a secret that the server tells only once.
+ * @param {string} heading
+ * @param {string} hint
+ * @param {string} secret
+ * @param {string} copyWords the words on the button that copies it
+ */
+export function showOnce(heading, hint, secret, copyWords) {
   const field = make("input", { id: "once-link", readonly: true, dir: "ltr", "aria-labelledby": "once-heading" });
-  field.value = link;
-  const copy = button("primary", t.copyLink);
+  field.value = secret;
+  const copy = button("primary", copyWords);
   const close = button("plain", t.close);
   const said = make("p", { class: "said", role: "status" });
   const dialog = mount(
@@ -69,7 +79,7 @@ export function showLink(heading, hint, url) {
   close.addEventListener("click", () => dialog.close());
   copy.addEventListener("click", async () => {
     try {
-      await navigator.clipboard.writeText(link);
+      await navigator.clipboard.writeText(secret);
       said.textContent = t.copied;
     } catch {
       field.focus();

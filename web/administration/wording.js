@@ -31,6 +31,7 @@ const SENTENCES = [
   [/^the reason has characters/, "badReason"],
   [/^the welcome is too long/, "badWelcome"],
   [/^the title of the room (is|must)|^a room needs a title/, "badTitle"],
+  [/^another account has this name|^the name looks like/, "botName"],
   [/^user not found/, "nobody"],
   [/^there is no such message/, "noMessage"],
   [/^this link or code/, "noInvite"],

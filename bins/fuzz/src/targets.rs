@@ -250,7 +250,8 @@ fn multipart() -> impl FnMut(&[u8]) -> Depth {
             files: store.clone(),
             search: store.clone(),
             administration: store.clone(),
-            push: store,
+            push: store.clone(),
+            bots: store,
             passwords: Passwords::start(PasswordsOptions::default()).expect("threads"),
             tokens: Tokens::new(&secret, TokenOptions::default()),
         };

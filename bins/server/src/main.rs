@@ -72,6 +72,11 @@ enum Command {
         #[command(subcommand)]
         task: user::Task,
     },
+    /// Make, list and revoke bots, and make webhooks.
+    Bot {
+        #[command(subcommand)]
+        task: user::BotTask,
+    },
     /// Print the audit log: what administrators and moderators have done.
     Audit(user::AuditTask),
 }
@@ -108,6 +113,7 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Some(Command::Restore(task)) => restore::restore(&config, task).await?,
             Some(Command::Reindex) => reindex::reindex(&config).await?,
             Some(Command::User { task }) => user::user(config, task).await?,
+            Some(Command::Bot { task }) => user::bot(&config, task).await?,
             Some(Command::Audit(task)) => user::audit(&config, task).await?,
         }
         Ok(ExitCode::SUCCESS)

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::path::PathBuf;
 
-use chat_core::{ReservedNames, RoomTextError, SessionId, Username, parse_room_description};
+use chat_core::{ReservedNames, RoomName, RoomTextError, SessionId, Username, parse_room_description};
+use chat_http::{BotStores, make_bot, make_webhook};
 use chat_store::{AuditAction, NewBan, NewUser, RoleChange, StoreError, Stores, User};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,14 @@ pub(crate) enum Request {
     Unban { name: String },
     /// To make a link that sets a password.
     PasswordLink { name: String },
+    /// To make a bot for some rooms, or to give it a new token.
+    AddBot { name: String, rooms: Vec<String> },
+    /// To list all bots.
+    ListBots,
+    /// To end the token and the webhooks of a bot.
+    RevokeBot { name: String },
+    /// To make a webhook of a bot for one of its rooms.
+    AddWebhook { name: String, room: String },
     /// To list the audit log.
     Audit { before: Option<u64>, limit: usize },
 }
@@ -121,6 +130,10 @@ impl Context {
             Request::Ban { name, reason, delete_messages } => self.ban(&name, &reason, delete_messages).await,
             Request::Unban { name } => self.unban(&name).await,
             Request::PasswordLink { name } => self.password_link(&name).await,
+            Request::AddBot { name, rooms } => self.add_bot(&name, &rooms).await,
+            Request::ListBots => self.list_bots().await,
+            Request::RevokeBot { name } => self.revoke_bot(&name).await,
+            Request::AddWebhook { name, room } => self.add_webhook(&name, &room).await,
             Request::Audit { before, limit } => self.audit(before, limit).await,
         }
     }
@@ -341,6 +354,43 @@ impl Context {
         }
         let (name, page) = (shown(&link.user), &self.page);
         Ok(format!("With this link, {name} sets a password once in 24 hours:\n{page}/password/{secret}\n")
+            .into())
+    }
+
+    async fn add_bot(&self, name: &str, rooms: &[String]) -> Result<Done, Box<dyn Error>> {
+        let name = new_name(name)?;
+        let rooms = rooms.iter().map(|room| RoomName::parse(room)).collect::<Result<Vec<_>, _>>()?;
+        let stores = BotStores { users: &*self.stores.users, bots: &*self.stores.bots };
+        let token = make_bot(stores, name.clone(), rooms, None, now_ms()).await?;
+        Ok(format!("{} is a bot now. Its token, which is shown once:\n{token}\n", shown(&name)).into())
+    }
+
+    async fn list_bots(&self) -> Result<Done, Box<dyn Error>> {
+        let mut text = String::new();
+        for bot in self.stores.bots.bots().await? {
+            let rooms: Vec<&str> = bot.rooms.iter().map(RoomName::as_str).collect();
+            let state = match bot.has_token {
+                true => format!("rooms: {}; webhooks: {}", rooms.join(", "), bot.webhooks),
+                false => "revoked".to_owned(),
+            };
+            text += &format!("{}  {state}\n", shown(&bot.name));
+        }
+        Ok(text.into())
+    }
+
+    async fn revoke_bot(&self, name: &str) -> Result<Done, Box<dyn Error>> {
+        let name = Username::known(name)?;
+        if !self.stores.bots.revoke_bot(&name, None, now_ms()).await? {
+            return Err(format!("there is no bot {name:?} with a token").into());
+        }
+        Ok(format!("The token and the webhooks of {} have ended.\n", shown(&name)).into())
+    }
+
+    async fn add_webhook(&self, name: &str, room: &str) -> Result<Done, Box<dyn Error>> {
+        let (name, room) = (Username::known(name)?, RoomName::parse(room)?);
+        let path = make_webhook(&*self.stores.bots, name.clone(), room, None, now_ms()).await?;
+        let (name, page) = (shown(&name), &self.page);
+        Ok(format!("What is posted here is a message of {name}; the address is shown once:\n{page}{path}\n")
             .into())
     }
 

@@ -122,6 +122,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         search: stores.search.clone(),
         administration: stores.administration.clone(),
         push: stores.push.clone(),
+        bots: stores.bots.clone(),
         passwords: Passwords::start(config.passwords.clone())?,
         tokens: Tokens::new(&secret, config.tokens.clone()),
     };

@@ -87,6 +87,51 @@ pub(crate) enum Task {
     },
 }
 
+/// What to do with bots. A server that runs on the data folder does it; otherwise the command opens
+/// the database.
+#[derive(Subcommand)]
+pub(crate) enum BotTask {
+    /// Make a bot for some rooms, and print its token; or give it a new token and new rooms.
+    Add {
+        /// The name, as users will see it.
+        name: String,
+        /// A room that the bot may post to and read, by its name. May be repeated. To a closed room
+        /// a moderator has to add the bot as well.
+        #[arg(long = "room", value_name = "ROOM", required = true)]
+        rooms: Vec<String>,
+    },
+    /// List all bots with their rooms.
+    List,
+    /// End the token and the webhooks of a bot. Its messages stay.
+    Revoke {
+        /// The bot.
+        name: String,
+    },
+    /// Make an address to which programs post as they do to Slack, and print it.
+    Webhook {
+        /// The bot whose messages they are.
+        name: String,
+        /// One of its rooms.
+        #[arg(long, value_name = "ROOM")]
+        room: String,
+    },
+}
+
+/// Does something with bots.
+pub(crate) async fn bot(config: &Config, task: BotTask) -> Result<(), Box<dyn Error>> {
+    let mut operator = Operator::reach(config, false).await?;
+    let done = operator
+        .ask(match task {
+            BotTask::Add { name, rooms } => Request::AddBot { name, rooms },
+            BotTask::List => Request::ListBots,
+            BotTask::Revoke { name } => Request::RevokeBot { name },
+            BotTask::Webhook { name, room } => Request::AddWebhook { name, room },
+        })
+        .await;
+    operator.close().await;
+    print(&done?)
+}
+
 /// Which entries of the audit log to print, the newest first.
 #[derive(Args)]
 pub(crate) struct AuditTask {

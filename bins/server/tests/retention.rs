@@ -30,6 +30,8 @@ async fn store_messages(stores: &Stores, topic: Topic, nonces: impl Iterator<Ite
             nonce: Nonce::parse(&nonce),
             check: false,
             may_administer: true,
+            by_server: false,
+            refused: None,
             rules: chat_core::ChangeRules::default(),
         })
         .collect();

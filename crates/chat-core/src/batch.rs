@@ -188,6 +188,9 @@ pub(crate) fn judge<'d, E>(
     if let Some(earlier) = draft.nonce.as_ref().and_then(|nonce| earlier(&draft.from, nonce)) {
         return Verdict::Repeat(earlier);
     }
+    if let Some(sentence) = &draft.refused {
+        return Verdict::Refused(Arc::clone(sentence));
+    }
     if let Some(target) = draft.body.target() {
         return judge_change(draft, target, known, check, now_ms);
     }
@@ -304,10 +307,11 @@ fn admit<E>(draft: &Draft, room: &RoomName, known: &impl Known<E>) -> Option<Adm
         Some((info, _)) => info.access == Access::Closed,
         None => room.is_made_by_server(),
     };
-    if is_closed && role.is_none() {
+    let is_stranger = role.is_none() && !draft.by_server;
+    if is_closed && is_stranger {
         return None;
     }
-    let joins = role.is_none().then(|| match found {
+    let joins = is_stranger.then(|| match found {
         Some((info, _)) => Arc::clone(info),
         None => Arc::new(RoomInfo::opened(room)),
     });
@@ -377,6 +381,8 @@ pub(crate) enum Verdict<E> {
     InvalidFiles,
     /// See [`Outcome::BlankText`].
     BlankText,
+    /// See [`Outcome::Refused`].
+    Refused(Arc<str>),
 }
 
 /// How a draft becomes an entry.
@@ -592,7 +598,8 @@ impl<'a> Batch<'a> {
     ///
     /// A message whose files are not all there, of its author, and without a message answers
     /// [`Outcome::InvalidFiles`]; an edit that leaves a message without text and files answers
-    /// [`Outcome::BlankText`].
+    /// [`Outcome::BlankText`]. What a hook [refuses](Draft::refused) answers
+    /// [`Outcome::Refused`].
     pub fn decide(drafts: &'a [Draft], facts: &Facts<'a>, checked: Checked, now_ms: u64) -> Self {
         let mut additions = Additions::default();
         let mut stored_nonces = BTreeMap::new();
@@ -619,6 +626,7 @@ impl<'a> Batch<'a> {
                 Verdict::TooMany => Decision::Answer(Outcome::TooMany),
                 Verdict::InvalidFiles => Decision::Answer(Outcome::InvalidFiles),
                 Verdict::BlankText => Decision::Answer(Outcome::BlankText),
+                Verdict::Refused(sentence) => Decision::Answer(Outcome::Refused(sentence)),
                 Verdict::NoRecipient => Decision::Answer(Outcome::NoRecipient { at_ms: now_ms }),
                 Verdict::Forbidden => Decision::Answer(Outcome::Forbidden),
                 Verdict::Store(admission) => {

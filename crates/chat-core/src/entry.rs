@@ -107,6 +107,39 @@ pub struct Mentions {
 pub const MENTIONS_MAX: usize = 20;
 
 impl Mentions {
+    /// What a message mentions, if anything: of these names, those that its text contains as
+    /// `@name`, each once.
+    pub fn wanted(
+        text: &MessageText,
+        named: impl IntoIterator<Item = Username>,
+        all: bool,
+    ) -> Option<Box<Self>> {
+        let mut names: Vec<Username> = Vec::new();
+        for name in named {
+            if text.as_str().contains(&format!("@{}", name.as_str())) && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        (all || !names.is_empty()).then(|| Box::new(Self { names, all }))
+    }
+
+    /// The names that a text contains as `@name`, each once, at most [`MENTIONS_MAX`]. A name ends
+    /// at white space, and before punctuation that follows it: names with spaces are not found.
+    pub fn written_in(text: &MessageText) -> Vec<Username> {
+        let mut names: Vec<Username> = Vec::new();
+        for part in text.as_str().split('@').skip(1) {
+            let word = part.split(char::is_whitespace).next().unwrap_or_default();
+            let word = word.trim_end_matches(|last: char| !last.is_alphanumeric());
+            if let Ok(name) = Username::known(word)
+                && names.len() < MENTIONS_MAX
+                && !names.contains(&name)
+            {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// Whether a message of another user mentions this one.
     pub fn contain(&self, user: &Username) -> bool {
         self.all || self.names.contains(user)
@@ -210,6 +243,13 @@ pub struct Draft {
     pub may_administer: bool,
     /// The limits for a change.
     pub rules: ChangeRules,
+    /// Whether the program that runs the server posts the message, under a name that need not
+    /// have an account: the author becomes no member, and need not be one. An archived room
+    /// refuses it all the same.
+    pub by_server: bool,
+    /// What a hook of the server says against the draft, as a sentence for its author. A nonce
+    /// that was stored before answers with its first result all the same.
+    pub refused: Option<Arc<str>>,
 }
 
 impl Draft {
@@ -307,6 +347,8 @@ pub enum Outcome {
     InvalidFiles,
     /// An edit would leave a message without files without a text.
     BlankText,
+    /// A hook of the server refuses the draft: this sentence is for its author.
+    Refused(Arc<str>),
     /// The draft is not stored: the log failed, or a draft before it in the same lane
     /// failed.
     Failed,

@@ -175,6 +175,7 @@ impl History {
                 Verdict::TooMany => Outcome::TooMany,
                 Verdict::InvalidFiles => Outcome::InvalidFiles,
                 Verdict::BlankText => Outcome::BlankText,
+                Verdict::Refused(sentence) => Outcome::Refused(sentence),
             };
             commit.receipts.push(Receipt { draft: draft.id, outcome, not_members });
         }
@@ -406,7 +407,7 @@ impl History {
     /// Reads what a user may do in a room. It does not know the server's administrators.
     pub fn access(&self, user: &Username, room: &RoomName) -> RoomAccess {
         let info = self.rooms.get(room).map(|room| Arc::clone(&room.info));
-        RoomAccess { info, role: self.rooms.role(room, user), is_administrator: false }
+        RoomAccess { info, role: self.rooms.role(room, user), is_administrator: false, refused: false }
     }
 
     /// The number up to which a user has read a topic, and what the user is notified of there.

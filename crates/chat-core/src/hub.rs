@@ -55,7 +55,7 @@ use self::pausing::PauseQueues;
 #[cfg(feature = "planted-bugs")]
 pub use self::planted::PlantedBug;
 use self::presence::Presence;
-pub use self::rate::RateLimit;
+pub use self::rate::{Rate, RateLimit};
 use self::reads::Reads;
 pub use self::refusals::Refusals;
 use self::replay::Replays;

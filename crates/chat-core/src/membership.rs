@@ -175,6 +175,8 @@ pub struct RoomAccess {
     pub role: Option<Role>,
     /// Whether the user is an administrator of the server.
     pub is_administrator: bool,
+    /// Whether a hook of the server does not let the user join.
+    pub refused: bool,
 }
 
 impl RoomAccess {
@@ -724,6 +726,7 @@ mod tests {
             info: info.map(Arc::new),
             role,
             is_administrator: true,
+            refused: false,
         };
         for (room, info, role, may) in [
             (&kitchen, None, None, true),

@@ -8,10 +8,10 @@ use std::time::Duration;
 use chat_auth::{Passwords, SignInLimiter, Tokens};
 use chat_core::{RoomName, SessionId, Username};
 use chat_pictures::{PictureLimits, PictureQueue};
-use chat_shard::{RoomInUse, Shards, now_ms};
+use chat_shard::{ChatHandle, HandleParts, RoomInUse, Shards, now_ms};
 use chat_store::{
-    AdministrationRepository, EventLog, FileRepository, ProfileField, PushRepository, RoleChange,
-    RoomRepository, SearchIndex, SessionRepository, StoreError, UserRepository,
+    AdministrationRepository, BotRepository, EventLog, FileRepository, ProfileField, PushRepository,
+    RoleChange, RoomRepository, SearchIndex, SessionRepository, StoreError, UserRepository,
 };
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -54,6 +54,8 @@ pub struct Parts {
     pub administration: Arc<dyn AdministrationRepository>,
     /// What is sent to push services.
     pub push: Arc<dyn PushRepository>,
+    /// Bots and webhooks.
+    pub bots: Arc<dyn BotRepository>,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// Issues and checks tokens.
@@ -64,6 +66,8 @@ pub struct Parts {
 pub(crate) struct App {
     pub(crate) parts: Parts,
     pub(crate) shards: Arc<Shards>,
+    /// What requests post and read.
+    pub(crate) chat: ChatHandle,
     pub(crate) avatars: AvatarFolder,
     pub(crate) files: Files,
     pub(crate) pushes: Arc<Pushes>,
@@ -126,7 +130,13 @@ impl App {
         options: HttpOptions,
     ) -> Self {
         let tasks = TaskTracker::new();
+        let stores = HandleParts {
+            log: Arc::clone(&parts.log),
+            rooms: Arc::clone(&parts.rooms),
+            sessions: Arc::clone(&parts.sessions),
+        };
         Self {
+            chat: ChatHandle::new(Arc::clone(&shards), stores),
             parts,
             shards,
             avatars,

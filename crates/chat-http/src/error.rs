@@ -9,7 +9,7 @@ use chat_core::{
     SearchedWordsError, UsernameError,
 };
 use chat_files::FilesError;
-use chat_shard::{ChangeError, causes};
+use chat_shard::{ChangeError, PostError, causes};
 use chat_store::StoreError;
 use hyper::header::{
     ALLOW, CONNECTION, CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -20,6 +20,7 @@ use serde::Serialize;
 use crate::answer::{self, Body};
 use crate::avatar::AvatarError;
 use crate::body::BodyError;
+use crate::bots::BotRefused;
 use crate::files::{DiskLow, TooMany};
 
 /// Why a request is refused or fails. The sentences are shown to people; sources are
@@ -207,6 +208,17 @@ pub(crate) enum HttpError {
     ReportNotFound,
 
     #[error(transparent)]
+    Post(PostError),
+    #[error("Idempotency-Key must have 1 to 64 characters of ASCII")]
+    IdempotencyKey,
+    #[error("after and before exclude each other")]
+    AfterAndBefore,
+    #[error("this token is not for this room")]
+    RoomOfBot,
+    #[error(transparent)]
+    Bot(BotRefused),
+
+    #[error(transparent)]
     Room(#[from] RoomNameError),
     #[error("the room's name is not well encoded")]
     RoomEncoding,
@@ -260,6 +272,7 @@ impl HttpError {
                 | Self::Stopping
                 | Self::Store(_)
                 | Self::StoreSilent
+                | Self::Post(_)
                 | Self::FileQuota(_)
                 | Self::DiskLow
         );
@@ -289,6 +302,7 @@ impl HttpError {
             Self::FileQuota(FileRefused::UserQuota) => Some("user_files_max_bytes"),
             Self::FileQuota(FileRefused::AllQuota) => Some("files_max_bytes"),
             Self::DiskLow => Some("disk_free_min_bytes"),
+            Self::Post(PostError::TooFast { .. }) => Some("message_rate"),
             _ => None,
         }
     }
@@ -303,11 +317,15 @@ impl HttpError {
             | Self::NotMember
             | Self::RoomCreation
             | Self::NotAdministrator
+            | Self::RoomOfBot
+            | Self::Post(PostError::Forbidden | PostError::Refused(_))
             | Self::AccountBanned
             | Self::NoSession
             | Self::InviteRequired
             | Self::Change(ChangeRefused::Forbidden) => StatusCode::FORBIDDEN,
             Self::NotFound
+            | Self::Post(PostError::NoRoom | PostError::NoRecipient)
+            | Self::Bot(BotRefused::NoWebhook)
             | Self::UserNotFound
             | Self::SessionNotFound
             | Self::MessageNotFound
@@ -344,6 +362,7 @@ impl HttpError {
             | Self::UploadsTooOften { .. }
             | Self::TooManyUploads
             | Self::TooManyDownloads
+            | Self::Post(PostError::TooFast { .. })
             | Self::TooManyReports => StatusCode::TOO_MANY_REQUESTS,
             Self::FileQuota(_) | Self::DiskLow => StatusCode::INSUFFICIENT_STORAGE,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
@@ -387,6 +406,10 @@ impl HttpError {
             | Self::Reason
             | Self::ReasonRequired
             | Self::ReportState
+            | Self::Post(PostError::Text(_) | PostError::TooManyMentions | PostError::InvalidFiles)
+            | Self::IdempotencyKey
+            | Self::AfterAndBefore
+            | Self::Bot(BotRefused::Name | BotRefused::NameTaken | BotRefused::Rooms)
             | Self::Room(_)
             | Self::RoomEncoding
             | Self::Handshake(_)
@@ -394,9 +417,13 @@ impl HttpError {
             | Self::NameTaken
             | Self::NameConfusable
             | Self::NameReserved => StatusCode::BAD_REQUEST,
-            Self::Busy | Self::Stopping | Self::Store(_) | Self::StoreSilent | Self::Files(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Busy
+            | Self::Stopping
+            | Self::Store(_)
+            | Self::StoreSilent
+            | Self::Files(_)
+            | Self::Post(PostError::Unavailable)
+            | Self::Bot(BotRefused::Store(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::File(_) | Self::Hash(_) | Self::Task(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -425,6 +452,9 @@ impl HttpError {
             | Self::TooManySocketOpens { retry_after_seconds } => {
                 vec![(RETRY_AFTER, (*retry_after_seconds).into())]
             }
+            Self::Post(PostError::TooFast { retry_after_ms }) => {
+                vec![(RETRY_AFTER, retry_after_ms.div_ceil(1000).into())]
+            }
             // Somebody has to do something before: remove accounts, or deal with reports.
             Self::TooManyAccounts | Self::TooManyReports => vec![(RETRY_AFTER, fixed("3600"))],
             Self::Range { size } => HeaderValue::from_str(&format!("bytes */{size}"))
@@ -436,6 +466,7 @@ impl HttpError {
             | Self::Store(_)
             | Self::StoreSilent
             | Self::Files(_)
+            | Self::Post(PostError::Unavailable)
             | Self::TooManyUploads
             | Self::TooManyDownloads => {
                 vec![(RETRY_AFTER, fixed("1"))]
@@ -471,6 +502,21 @@ impl From<StoreError> for HttpError {
             StoreError::NameConfusable => Self::NameConfusable,
             StoreError::TooManyAccounts { .. } => Self::TooManyAccounts,
             error => Self::Store(Arc::new(error)),
+        }
+    }
+}
+
+impl From<PostError> for HttpError {
+    fn from(error: PostError) -> Self {
+        Self::Post(error)
+    }
+}
+
+impl From<BotRefused> for HttpError {
+    fn from(error: BotRefused) -> Self {
+        match error {
+            BotRefused::Store(error) => error.into(),
+            error => Self::Bot(error),
         }
     }
 }

@@ -32,7 +32,8 @@
 //!     files: store.clone(),
 //!     search: store.clone(),
 //!     administration: store.clone(),
-//!     push: store,
+//!     push: store.clone(),
+//!     bots: store,
 //!     passwords: Passwords::start(PasswordsOptions::default())?,
 //!     tokens: Tokens::new(&secret, TokenOptions::default()),
 //! };
@@ -58,6 +59,7 @@ mod app;
 mod assets;
 mod avatar;
 mod body;
+mod bots;
 mod cached;
 mod certificate_end;
 mod chat;
@@ -96,6 +98,7 @@ mod service;
 mod session_check;
 mod sign_in_failures;
 mod signed_in;
+mod slack;
 mod store_health;
 mod store_probe;
 mod unready;
@@ -105,6 +108,7 @@ pub use acme_challenges::AcmeChallenges;
 pub use app::Parts;
 pub use avatar::{avatar_file_name, read_avatar, remove_avatar, write_avatar};
 pub use certificate_end::CertificateEnd;
+pub use bots::{BOT_ROOMS_MAX, BotRefused, BotStores, make_bot, make_webhook};
 pub use chat::{Chat, StartError};
 pub use chat_files::{FilesLocation, InvalidFilesUrl, S3Location};
 pub use chat_shard::{SHARDS_MAX, ShardOptions};

@@ -5,12 +5,15 @@ mod administrator;
 mod audit;
 mod avatar;
 mod bans;
+mod bots;
 mod call;
 mod files;
 mod health;
+mod hooks;
 mod invites;
 mod json;
 mod members;
+mod messages;
 mod password;
 mod picture;
 #[cfg(test)]
@@ -25,6 +28,7 @@ mod room_call;
 mod rooms;
 mod search;
 mod security;
+mod sender;
 mod server;
 mod sessions;
 mod setup;
@@ -146,6 +150,35 @@ const ROUTES: &[Route] = &[
         path: "/api/rooms/{name}/membership",
         handler: |call| Box::pin(members::leave(call)),
     },
+    Route {
+        method: Method::GET,
+        path: "/api/rooms/{name}/messages",
+        handler: |call| Box::pin(messages::list_of_room(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/rooms/{name}/messages",
+        handler: |call| Box::pin(messages::post_to_room(call)),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/users/{name}/messages",
+        handler: |call| Box::pin(messages::list_of_user(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/users/{name}/messages",
+        handler: |call| Box::pin(messages::post_to_user(call)),
+    },
+    Route { method: Method::GET, path: "/api/bots", handler: |call| Box::pin(bots::list(call)) },
+    Route { method: Method::POST, path: "/api/bots", handler: |call| Box::pin(bots::create(call)) },
+    Route { method: Method::DELETE, path: "/api/bots/{name}", handler: |call| Box::pin(bots::revoke(call)) },
+    Route {
+        method: Method::POST,
+        path: "/api/bots/{name}/webhooks",
+        handler: |call| Box::pin(bots::create_webhook(call)),
+    },
+    Route { method: Method::POST, path: "/hooks/{name}", handler: |call| Box::pin(hooks::receive(call)) },
     Route { method: Method::GET, path: "/api/reactions", handler: |call| Box::pin(reactions::list(call)) },
     Route { method: Method::GET, path: "/api/search", handler: |call| Box::pin(search::search(call)) },
     Route { method: Method::GET, path: "/api/sessions", handler: |call| Box::pin(sessions::list(call)) },
@@ -296,10 +329,10 @@ fn is_navigation(request: &Request<SentBody>) -> bool {
 }
 
 /// Beginnings of paths whose next part is not logged.
-const WITH_SECRETS: [&str; 5] = ["/api/rooms/", "/api/join/", "/files/", "/join/", "/password/"];
+const WITH_SECRETS: [&str; 6] = ["/api/rooms/", "/api/join/", "/files/", "/join/", "/password/", "/hooks/"];
 
 /// First parts of paths below which there is no page.
-const FOR_PROGRAMS: [&str; 7] = ["api", "uploads", "files", "ws", "metrics", "healthz", "readyz"];
+const FOR_PROGRAMS: [&str; 8] = ["api", "uploads", "files", "ws", "metrics", "healthz", "readyz", "hooks"];
 
 /// Checks that there is one `Host`, which only HTTP/1.0 may omit (RFC 9112 §3.2).
 fn check_host(version: Version, headers: &HeaderMap) -> Result<(), HttpError> {

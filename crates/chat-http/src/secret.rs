@@ -36,7 +36,15 @@ pub fn new_password_link(user: Username, now_ms: u64) -> (NewPasswordLink, Strin
 
 const PASSWORD_LINK_LIFETIME_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// The hash of the text in a link.
+/// The token of a new bot: 256 random bits. Only its hash is stored.
+pub(crate) fn bot_token() -> String {
+    format!("{BOT_TOKEN}{}", hex::encode(&rand::random::<[u8; 32]>()))
+}
+
+/// How tokens of bots begin.
+pub(crate) const BOT_TOKEN: &str = "bot_";
+
+/// The hash of the text in a link, or of a token of a bot.
 pub(crate) fn hash(secret: &str) -> SecretHash {
     SecretHash::from_bytes(Sha256::digest(secret).into())
 }

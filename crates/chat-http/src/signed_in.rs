@@ -123,7 +123,7 @@ impl SignedIn {
 
 /// The token of a program (RFC 6750 §2.1). Other schemes, such as Basic for a proxy in
 /// front, are ignored.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }

@@ -1,13 +1,17 @@
 //! The bus of one process: the routing of commits, shared by the shards and the log's
 //! writer.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chat_core::{Commit, PresenceChange, RoomChange, Subscription, TypingChange};
+use chat_core::{Commit, PresenceChange, Receipt, RoomChange, Subscription, TypingChange};
+use tokio::sync::oneshot;
 
 use crate::files_hook::FilesHook;
+use crate::followers::Followers;
+use crate::hooks::HookSet;
 use crate::log_queue::Failure;
-use crate::routing::{Routing, retried};
+use crate::routing::{Origin, Routing, receipts_of_calls, retried};
 use crate::shared_inbox::{Item, SharedInbox};
 use crate::stored_hook::StoredHook;
 
@@ -17,6 +21,16 @@ pub(crate) struct Bus {
     routing: Mutex<Routing>,
     files_taken_back: FilesHook,
     stored: StoredHook,
+    hooks: HookSet,
+    followers: Arc<Followers>,
+    calls: Mutex<Calls>,
+}
+
+/// The calls of the server itself that wait for receipts.
+#[derive(Default)]
+struct Calls {
+    last: u64,
+    waiting: HashMap<u64, oneshot::Sender<Vec<Receipt>>>,
 }
 
 impl Bus {
@@ -27,6 +41,9 @@ impl Bus {
             routing: Mutex::default(),
             files_taken_back: FilesHook::default(),
             stored: StoredHook::default(),
+            hooks: HookSet::default(),
+            followers: Arc::default(),
+            calls: Mutex::default(),
         }
     }
 
@@ -38,6 +55,44 @@ impl Bus {
     /// The same with a hook for the entries that are stored.
     pub(crate) fn with_stored_hook(self, stored: StoredHook) -> Self {
         Self { stored, ..self }
+    }
+
+    /// The same with hooks that are told what is stored.
+    pub(crate) fn with_hooks(self, hooks: HookSet) -> Self {
+        Self { hooks, ..self }
+    }
+
+    /// Who follows topics without being a shard.
+    pub(crate) fn followers(&self) -> &Arc<Followers> {
+        &self.followers
+    }
+
+    /// Numbers a call. Its receipts come once the entries are in the inboxes that they concern.
+    pub(crate) fn begin_call(&self) -> (u64, oneshot::Receiver<Vec<Receipt>>) {
+        let (sender, receiver) = oneshot::channel();
+        let mut calls = self.calls();
+        calls.last += 1;
+        let call = calls.last;
+        // Callers that have given up do not wait any more.
+        if call % CALLS_SWEEP == 0 {
+            calls.waiting.retain(|_, sender| !sender.is_closed());
+        }
+        calls.waiting.insert(call, sender);
+        (call, receiver)
+    }
+
+    fn answer_calls(&self, receipts: impl Iterator<Item = (u64, Vec<Receipt>)>) {
+        for (call, receipts) in receipts {
+            if let Some(sender) = self.calls().waiting.remove(&call) {
+                // The caller may have given up.
+                let _ = sender.send(receipts);
+            }
+        }
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        // Every change is whole in one statement.
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The number of shards.
@@ -57,12 +112,17 @@ impl Bus {
 
     /// Pushes a commit to the shards that it concerns, see [`Routing::deliveries`], after the
     /// hook was told which files it takes back.
-    pub(crate) fn publish(&self, commit: &Commit, origins: &[(usize, usize)]) {
+    pub(crate) fn publish(&self, commit: &Commit, origins: &[(Origin, usize)]) {
         self.files_taken_back.call(&commit.files_taken_back);
         self.stored.call(&commit.entries);
         let deliveries = self.lock().deliveries(commit, origins, self.inboxes.len());
         for (shard, item) in deliveries {
             self.inboxes[shard].push(item);
+        }
+        self.followers.publish(&commit.entries);
+        self.hooks.stored(&commit.entries);
+        if origins.iter().any(|(origin, _)| matches!(origin, Origin::Call(_))) {
+            self.answer_calls(receipts_of_calls(commit.receipts.clone(), origins));
         }
     }
 
@@ -77,6 +137,7 @@ impl Bus {
     /// Pushes the entries that a retry found stored to all subscribers, see [`retried`].
     pub(crate) fn publish_retried(&self, commit: &Commit, now_ms: u64) {
         for missed in retried(&commit.receipts, now_ms) {
+            self.followers.miss(&missed);
             let subscribers = self.lock().subscribers(&missed.topic);
             for shard in subscribers {
                 self.inboxes[shard].push(Item::Missed(vec![missed.clone()]));
@@ -86,6 +147,7 @@ impl Bus {
 
     /// Pushes the receipts of drafts that were not stored.
     pub(crate) fn publish_failure(&self, failure: Failure) {
+        self.answer_calls(failure.calls());
         for (shard, item) in failure.into_items(self.inboxes.len()) {
             self.inboxes[shard].push(item);
         }
@@ -115,6 +177,9 @@ impl Bus {
         self.routing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Calls whose callers have given up are removed with each call whose number is a multiple of this.
+const CALLS_SWEEP: u64 = 256;
 
 #[cfg(test)]
 mod tests {
@@ -159,7 +224,10 @@ mod tests {
         let file = FileId::from_bytes([7; 16]);
         for files_taken_back in [Vec::new(), vec![file]] {
             let receipts = vec![Receipt::new(DraftId(1), Outcome::Stored { seq: 1, at_ms: 1 })];
-            bus.publish(&Commit { receipts, files_taken_back, ..Commit::default() }, &[(0, 1)]);
+            bus.publish(
+                &Commit { receipts, files_taken_back, ..Commit::default() },
+                &[(Origin::Shard(0), 1)],
+            );
             assert!(inbox.take(Waker::noop()).is_some());
         }
         assert_eq!(*calls.lock().unwrap(), [(vec![file], true)]);

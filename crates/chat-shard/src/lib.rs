@@ -57,6 +57,7 @@
 //! messages: rooms, replay, presence and limits are chat-core's.
 
 mod held;
+mod hooks;
 mod inbox;
 mod log_queue;
 mod marks;
@@ -79,6 +80,10 @@ mod change_error;
 mod clock;
 #[cfg(feature = "sockets")]
 mod files_hook;
+#[cfg(feature = "sockets")]
+mod followers;
+#[cfg(feature = "sockets")]
+mod handle;
 #[cfg(feature = "sockets")]
 mod log_writer;
 #[cfg(feature = "sockets")]
@@ -109,15 +114,14 @@ mod worker;
 mod ws;
 
 pub use held::{Held, HeldInput};
+pub use hooks::{HookFuture, HookSet, Hooks, Proposed, Verdict, apply, is_judged};
 pub use inbox::{ENTRY_BYTES, Inbox, Item};
-pub use log_queue::{
-    Batch, CHANGES_MAX, Failure, LogQueue, QueuedChange, QueuedDeletions, Work, drafts_by_lane,
-};
+pub use log_queue::{Batch, CHANGES_MAX, Failure, LogQueue, QueuedChange, Work, drafts_by_lane};
 pub use marks::{MARKS_MAX, Marks};
 pub use outbox::{Outbox, Sent};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
-pub use routing::{Origins, Routing, retried};
+pub use routing::{Origin, Origins, Routing, retried};
 pub use turn::{Action, Turn};
 
 #[cfg(feature = "sockets")]
@@ -127,6 +131,8 @@ pub use self::{
     change_error::ChangeError,
     clock::now_ms,
     files_hook::FilesHook,
+    followers::{Entries, Followed},
+    handle::{Author, ChatHandle, HandleParts, Post, PostError, Posted},
     metrics::Metrics,
     open_sessions::{OpenSessions, SessionUse},
     open_users::{OpenUsers, UserUse},

@@ -6,7 +6,7 @@ use chat_core::{Draft, Outcome, Receipt, Topic, WantedChange};
 
 use crate::inbox::Item;
 use crate::planted::{Planted, planted};
-use crate::routing::{Origins, receipts_by_shard};
+use crate::routing::{Origin, Origins, receipts_by_shard, receipts_of_calls};
 
 /// The drafts and the changes of rooms that wait for the log, in its lanes.
 ///
@@ -18,6 +18,9 @@ use crate::routing::{Origins, receipts_by_shard};
 /// change whose answer was lost may have been made, and is repeated until its answer is
 /// known, before anything else of the lane. Meanwhile the drafts of the lane fail, as if
 /// they were a batch of their own.
+///
+/// Drafts of a [call](Self::call), which come from no shard, are stored and fail with those of
+/// shards.
 ///
 /// It has no lock, task or clock: the server shares it between threads, and the
 /// simulator runs it as it is. `A` is what answers the caller of a change.
@@ -42,14 +45,13 @@ struct Lane<A> {
 enum Waiting<A> {
     Drafts(Handover),
     Change(QueuedChange<A>),
-    Deletions(QueuedDeletions<A>),
 }
 
-/// The drafts of one turn of a shard for one lane.
+/// The drafts of one turn of a shard, or of a call, for one lane.
 struct Handover {
-    shard: usize,
+    origin: Origin,
     drafts: Vec<Draft>,
-    /// How many failures of the lane the shard had processed.
+    /// How many failures of the lane the shard had processed; 0 of a call.
     failures_seen: u64,
 }
 
@@ -60,20 +62,6 @@ pub enum Work<A> {
     Batch(Batch),
     /// To make this change.
     Change(QueuedChange<A>),
-    /// To store these deletions, as a batch of their own.
-    Deletions(QueuedDeletions<A>),
-}
-
-/// Deletions of messages that the server itself makes, on their way to the log.
-///
-/// No shard waits for a receipt of theirs. If they are not stored, the caller makes them
-/// again: nothing else of the lane depends on them.
-#[derive(Debug)]
-pub struct QueuedDeletions<A> {
-    /// The deletions.
-    pub drafts: Vec<Draft>,
-    /// Answers the caller.
-    pub answer: A,
 }
 
 /// A change of a room on its way to the log.
@@ -95,7 +83,7 @@ pub struct QueuedChange<A> {
 pub struct Batch {
     /// In the order in which they have to be stored.
     pub drafts: Vec<Draft>,
-    /// The shards that they came from.
+    /// The shards and calls that they came from.
     pub origins: Origins,
 }
 
@@ -158,9 +146,17 @@ impl<A> LogQueue<A> {
     ) -> Vec<Failure> {
         let handovers = drafts.into_iter();
         let accepted = handovers.filter_map(|(lane, drafts)| {
-            self.accept_in(lane, Handover { shard, drafts, failures_seen: failures_seen[lane] })
+            let origin = Origin::Shard(shard);
+            self.accept_in(lane, Handover { origin, drafts, failures_seen: failures_seen[lane] })
         });
         accepted.collect()
+    }
+
+    /// Queues the drafts of a call, all of topics of this lane. They fail as those of a shard do,
+    /// but for the rule about failures that it has not seen: nobody waits for a call to send again
+    /// what comes before.
+    pub fn call(&mut self, lane: usize, call: u64, drafts: Vec<Draft>) -> Option<Failure> {
+        self.accept_in(lane, Handover { origin: Origin::Call(call), drafts, failures_seen: 0 })
     }
 
     fn accept_in(&mut self, lane: usize, handover: Handover) -> Option<Failure> {
@@ -185,25 +181,13 @@ impl<A> LogQueue<A> {
         true
     }
 
-    /// Queues deletions of the server, all of topics of this lane, and returns whether they are
-    /// queued: they count as a [change](Self::change).
-    #[must_use]
-    pub fn delete(&mut self, lane: usize, drafts: Vec<Draft>, answer: A) -> bool {
-        if self.changes >= CHANGES_MAX || self.lanes[lane].is_dead {
-            return false;
-        }
-        self.changes += 1;
-        self.lanes[lane].waiting.push_back(Waiting::Deletions(QueuedDeletions { drafts, answer }));
-        true
-    }
-
-    /// Takes what a lane does next: a change, deletions of the server, or a batch of whole turns of shards, until it
-    /// has `drafts_max` drafts. What was handed over too early is added to `failures`.
+    /// Takes what a lane does next: a change, or a batch of whole turns of shards and whole calls,
+    /// until it has `drafts_max` drafts. What was handed over too early is added to `failures`.
     /// `None` if nothing is left to be done.
     ///
     /// A lane may do one thing at a time. A batch ends with [`stored`](Self::stored) or
-    /// [`fail`](Self::fail), a change with [`changed`](Self::changed) or
-    /// [`repeat`](Self::repeat), and deletions with [`changed`](Self::changed) in any case.
+    /// [`fail`](Self::fail), and a change with [`changed`](Self::changed) or
+    /// [`repeat`](Self::repeat).
     pub fn next(&mut self, lane: usize, drafts_max: usize, failures: &mut Vec<Failure>) -> Option<Work<A>> {
         let mut batch = Batch::default();
         while batch.drafts.len() < drafts_max
@@ -212,15 +196,15 @@ impl<A> LogQueue<A> {
             let handover = match next {
                 Waiting::Drafts(handover) => handover,
                 Waiting::Change(change) if batch.drafts.is_empty() => return Some(Work::Change(change)),
-                Waiting::Deletions(deletions) if batch.drafts.is_empty() => {
-                    return Some(Work::Deletions(deletions));
-                }
                 other => {
                     self.lanes[lane].waiting.push_front(other);
                     break;
                 }
             };
-            let seen = handover.failures_seen == self.lanes[lane].failures[handover.shard];
+            let seen = match handover.origin {
+                Origin::Shard(shard) => handover.failures_seen == self.lanes[lane].failures[shard],
+                Origin::Call(_) => true,
+            };
             if seen || planted!(self.planted, StoreBehindAFailure) {
                 batch.add(handover);
             } else {
@@ -251,7 +235,7 @@ impl<A> LogQueue<A> {
         self.count_failure(lane, batch)
     }
 
-    /// The answer to a change is known, or it is given up for good. Or deletions have ended.
+    /// The answer to a change is known, or it is given up for good.
     pub fn changed(&mut self) {
         self.changes -= 1;
     }
@@ -291,7 +275,7 @@ impl<A> LogQueue<A> {
     /// Counts a failure for each shard that has drafts among these.
     fn count_failure(&mut self, lane: usize, batch: Batch) -> Failure {
         for (shard, failures) in self.lanes[lane].failures.iter_mut().enumerate() {
-            if batch.origins.iter().any(|(origin, _)| *origin == shard) {
+            if batch.origins.iter().any(|(origin, _)| *origin == Origin::Shard(shard)) {
                 *failures += 1;
             }
         }
@@ -299,7 +283,7 @@ impl<A> LogQueue<A> {
     }
 }
 
-/// How many changes of rooms, and deletions of the server, may wait for the log, in all lanes. While the store does not
+/// How many changes of rooms may wait for the log, in all lanes. While the store does not
 /// answer, their callers give them up after some seconds; the changes wait on.
 pub const CHANGES_MAX: usize = 1_024;
 
@@ -309,16 +293,25 @@ impl Failure {
         self.batch.drafts.len()
     }
 
-    /// What is to be pushed to which of `shards` shards: each that is concerned gets its
-    /// receipts in one [`Item::Failure`], since it counts those.
-    pub fn into_items<C>(self, shards: usize) -> impl Iterator<Item = (usize, Item<C>)> {
-        let Self { lane, batch, planted } = self;
-        let outcome = match planted!(planted, AckAFailure) {
+    /// The calls that are concerned, with their receipts.
+    pub fn calls(&self) -> impl Iterator<Item = (u64, Vec<Receipt>)> {
+        receipts_of_calls(self.receipts(), &self.batch.origins)
+    }
+
+    fn receipts(&self) -> Vec<Receipt> {
+        let outcome = match planted!(self.planted, AckAFailure) {
             true => Outcome::Stored { seq: 1, at_ms: 0 },
             false => Outcome::Failed,
         };
         let receipt = |draft: &Draft| Receipt::new(draft.id, outcome.clone());
-        let receipts: Vec<_> = batch.drafts.iter().map(receipt).collect();
+        self.batch.drafts.iter().map(receipt).collect()
+    }
+
+    /// What is to be pushed to which of `shards` shards: each that is concerned gets its
+    /// receipts in one [`Item::Failure`], since it counts those.
+    pub fn into_items<C>(self, shards: usize) -> impl Iterator<Item = (usize, Item<C>)> {
+        let receipts = self.receipts();
+        let Self { lane, batch, .. } = self;
         let by_shard = receipts_by_shard(&receipts, &batch.origins, shards).into_iter().enumerate();
         let concerned = by_shard.filter(|(_, receipts)| !receipts.is_empty());
         concerned.map(move |(shard, receipts)| (shard, Item::Failure { lane, receipts }))
@@ -335,7 +328,7 @@ impl From<Handover> for Batch {
 
 impl Batch {
     fn add(&mut self, handover: Handover) {
-        self.origins.push((handover.shard, handover.drafts.len()));
+        self.origins.push((handover.origin, handover.drafts.len()));
         if self.drafts.is_empty() {
             self.drafts = handover.drafts;
         } else {
@@ -361,6 +354,8 @@ mod tests {
             nonce: None,
             check: false,
             may_administer: true,
+            by_server: false,
+            refused: None,
             rules: chat_core::ChangeRules::default(),
         }
     }
@@ -503,23 +498,30 @@ mod tests {
     }
 
     #[test]
-    fn deletions_of_the_server_have_their_place_and_outlive_the_failure_of_a_batch() {
+    fn a_call_is_stored_and_fails_with_the_drafts_around_it() {
         let mut queue = Queue::new(100);
+        let call = |queue: &mut Queue, call, id| queue.0.call(0, call, vec![draft(id)]).is_none();
         queue.accept(0, 1, 0);
-        assert!(queue.0.delete(0, vec![draft(7)], "deletions"));
-        queue.accept(1, 2, 0);
+        assert!(call(&mut queue, 7, 2));
+        queue.accept(1, 3, 0);
         let batch = queue.next().0.unwrap();
-        assert_eq!(ids(&batch), [1]);
-        assert_eq!(failed(queue.0.fail(0, batch)), [(0, 1), (1, 2)]);
-        match queue.0.next(0, 100, &mut Vec::new()) {
-            Some(Work::Deletions(deletions)) => {
-                assert_eq!((deletions.drafts, deletions.answer), (vec![draft(7)], "deletions"));
-            }
-            _ => panic!("no deletions"),
-        }
-        queue.0.changed();
-        queue.accept(0, 3, 1);
-        assert_eq!(ids(&queue.next().0.unwrap()), [3]);
+        assert_eq!(ids(&batch), [1, 2, 3]);
+        assert!(call(&mut queue, 8, 4));
+        let failure = queue.0.fail(0, batch);
+        let calls = |failure: &Failure| {
+            failure.calls().map(|(call, receipts)| (call, receipts.len())).collect::<Vec<_>>()
+        };
+        assert_eq!(calls(&failure), [(7, 1), (8, 1)]);
+        assert_eq!(failed(failure), [(0, 1), (1, 3)]);
+        // A call has no failures to see.
+        assert!(call(&mut queue, 9, 5));
+        let batch = queue.next().0.unwrap();
+        assert_eq!(batch.origins, [(Origin::Call(9), 1)]);
+        queue.0.stored(&batch);
+        let failure = queue.0.abandon(0);
+        assert_eq!(calls(&failure), []);
+        let failure = queue.0.call(0, 10, vec![draft(6)]).unwrap();
+        assert_eq!(calls(&failure), [(10, 1)], "the lane is dead");
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use chat_core::{ChangeRefused, Draft, Topic, WantedChange};
+use chat_core::{ChangeRefused, Draft, Receipt, Topic, WantedChange};
 use chat_store::EventLog;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
@@ -17,9 +18,11 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::Bus;
 use crate::causes::causes;
 use crate::clock::now_ms;
-use crate::log_queue::{Batch, LogQueue, QueuedChange, QueuedDeletions, Work, drafts_by_lane};
+use crate::hooks::{HookFuture, HookSet, apply, proposed};
+use crate::log_queue::{Batch, LogQueue, QueuedChange, Work, drafts_by_lane};
 use crate::metrics::AppendMetrics;
 use crate::options::ShardOptions;
+use crate::routing::Origin;
 
 /// A shard's way to the log: it hands its drafts over once a turn.
 #[derive(Clone)]
@@ -43,6 +46,8 @@ struct Shared {
     /// The lanes whose last batch failed.
     failing: Arc<AtomicUsize>,
     batch_max: usize,
+    hooks: HookSet,
+    hook_timeout: Duration,
     metrics: AppendMetrics,
 }
 
@@ -71,6 +76,8 @@ impl LogWriter {
             closed: AtomicBool::new(false),
             failing: Arc::default(),
             batch_max: options.batch_max.max(1),
+            hooks: options.hooks.clone(),
+            hook_timeout: options.hook_timeout,
             metrics,
         });
         let _handle = Arc::new(Handle(Arc::clone(&shared)));
@@ -94,8 +101,8 @@ impl LogWriter {
     pub(crate) fn change(&self, wanted: WantedChange) -> oneshot::Receiver<Result<(), ChangeRefused>> {
         let Shared { log, bus, metrics, wake, .. } = &*self.shared;
         let (answer, answered) = oneshot::channel();
-        let in_place = log.change_in_place(&wanted, now_ms(), &mut |changes| bus.publish_changes(changes));
-        if let Some(result) = in_place {
+        let in_place = || log.change_in_place(&wanted, now_ms(), &mut |changes| bus.publish_changes(changes));
+        if let Some(result) = self.is_in_place().then(in_place).flatten() {
             metrics.changes.inc_by(u64::from(result.is_ok()));
             // The receiver is below.
             let _ = answer.send(result);
@@ -110,25 +117,38 @@ impl LogWriter {
         answered
     }
 
-    /// Has deletions of the server stored, of messages in any topics. The answers, one for each
-    /// lane, are sent when the deletions are in the inboxes that they concern; the sender of
-    /// one is dropped if the deletions of its lane were not stored.
-    pub(crate) fn delete(&self, drafts: Vec<Draft>) -> Vec<oneshot::Receiver<Result<(), ChangeRefused>>> {
+    /// Has drafts stored that come from no shard, of any topics. The receipts come, for each lane
+    /// in the order of its drafts, when the entries are in the inboxes that they concern.
+    pub(crate) fn call(&self, drafts: Vec<Draft>) -> Vec<oneshot::Receiver<Vec<Receipt>>> {
         let Shared { log, bus, metrics, wake, .. } = &*self.shared;
-        let in_place = log.append_in_place(&drafts, now_ms(), &mut |commit| bus.publish(commit, &[]));
-        if let Some(commit) = in_place {
-            metrics.entries.inc_by(commit.entries.len() as u64);
-            return Vec::new();
+        if self.is_in_place() {
+            let (call, answered) = bus.begin_call();
+            let origins = [(Origin::Call(call), drafts.len())];
+            let commit = log.append_in_place(&drafts, now_ms(), &mut |commit| bus.publish(commit, &origins));
+            if let Some(commit) = commit {
+                metrics.entries.inc_by(commit.entries.len() as u64);
+                return vec![answered];
+            }
         }
         let drafts = drafts_by_lane(drafts, wake.len(), |topic| log.lane(topic));
         let queue = |(lane, drafts): (usize, Vec<Draft>)| {
-            let (answer, answered) = oneshot::channel();
-            if self.shared.queue().delete(lane, drafts, answer) {
-                wake[lane].notify_one();
+            let (call, answered) = bus.begin_call();
+            let failure = self.shared.queue().call(lane, call, drafts);
+            match failure {
+                None => wake[lane].notify_one(),
+                Some(failure) => {
+                    metrics.refusals.inc_by(failure.drafts() as u64);
+                    bus.publish_failure(failure);
+                }
             }
             answered
         };
         drafts.into_iter().map(queue).collect()
+    }
+
+    /// Whether a log in memory stores drafts in place: hooks are asked before, which takes time.
+    fn is_in_place(&self) -> bool {
+        self.shared.hooks.get().is_none()
     }
 
     /// Has a shard's drafts stored, those of a topic in this order. The receipts
@@ -139,9 +159,9 @@ impl LogWriter {
     /// each lane.
     pub(crate) fn append(&self, shard: usize, drafts: Vec<Draft>, failures_seen: &[u64]) {
         let Shared { log, bus, metrics, wake, .. } = &*self.shared;
-        let origins = vec![(shard, drafts.len())];
-        let in_place = log.append_in_place(&drafts, now_ms(), &mut |commit| bus.publish(commit, &origins));
-        if let Some(commit) = in_place {
+        let origins = [(Origin::Shard(shard), drafts.len())];
+        let in_place = || log.append_in_place(&drafts, now_ms(), &mut |commit| bus.publish(commit, &origins));
+        if let Some(commit) = self.is_in_place().then(in_place).flatten() {
             metrics.entries.inc_by(commit.entries.len() as u64);
             return;
         }
@@ -192,7 +212,6 @@ async fn write(shared: Arc<Shared>, lane: usize) {
         match work {
             Some(Work::Batch(batch)) => shared.store(lane, batch, &mut outage).await,
             Some(Work::Change(change)) => shared.make(lane, change, is_closed, &mut outage).await,
-            Some(Work::Deletions(deletions)) => shared.delete(deletions, &mut outage).await,
             None if is_closed => return,
             None => shared.wake[lane].notified().await,
         }
@@ -212,8 +231,17 @@ const REPEAT_AFTER_MAX: Duration = Duration::from_secs(1);
 
 impl Shared {
     /// Stores a batch.
-    async fn store(&self, lane: usize, batch: Batch, outage: &mut Option<Outage>) {
+    async fn store(&self, lane: usize, mut batch: Batch, outage: &mut Option<Outage>) {
         let Self { log, bus, metrics, .. } = self;
+        if !self.judge(&mut batch).await {
+            let failure = self.queue().fail(lane, batch);
+            tracing::warn!(
+                drafts = failure.drafts(),
+                "messages were not stored: a hook did not answer in time"
+            );
+            metrics.refusals.inc_by(failure.drafts() as u64);
+            return bus.publish_failure(failure);
+        }
         let started = Instant::now();
         match log.append(&batch.drafts, now_ms()).await {
             Ok(commit) => {
@@ -234,29 +262,21 @@ impl Shared {
         }
     }
 
-    /// Stores deletions of the server. If the store fails, it may have stored them; the caller
-    /// repeats them.
-    async fn delete(&self, deletions: QueuedDeletions<Answer>, outage: &mut Option<Outage>) {
-        let Self { log, bus, metrics, .. } = self;
-        let started = Instant::now();
-        let stored = log.append(&deletions.drafts, now_ms()).await;
-        self.queue().changed();
-        match stored {
-            Ok(commit) => {
-                metrics.stored(&commit, started.elapsed());
-                bus.publish(&commit, &[]);
-                bus.publish_retried(&commit, now_ms());
-                self.recovered(outage);
-                // The caller may have given up.
-                let _ = deletions.answer.send(Ok(()));
-            }
-            Err(error) => {
-                metrics.failures.inc();
-                let drafts = deletions.drafts.len();
-                tracing::error!(error = %causes(&error), drafts, "deletions could not be stored");
-                self.count_failure(outage, started);
-            }
+    /// Asks the hooks about the drafts of a batch, all at once. Returns whether all answers came in
+    /// time.
+    async fn judge(&self, batch: &mut Batch) -> bool {
+        let Some(hooks) = self.hooks.get() else { return true };
+        let verdicts = {
+            let asked = batch.drafts.iter().enumerate();
+            let asked =
+                asked.filter_map(|(index, draft)| Some((index, hooks.before_append(proposed(draft)?))));
+            tokio::time::timeout(self.hook_timeout, all(asked.collect())).await
+        };
+        let Ok(verdicts) = verdicts else { return false };
+        for (index, verdict) in verdicts {
+            apply(&mut batch.drafts[index], verdict);
         }
+        true
     }
 
     /// Makes a change. If the store fails, the change is the next thing that the lane does:
@@ -319,6 +339,23 @@ impl Shared {
         // server.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Resolves when all of these futures have, with the numbers that they were given.
+async fn all<T>(futures: Vec<(usize, HookFuture<'_, T>)>) -> Vec<(usize, T)> {
+    let mut waiting = futures;
+    let mut answers = Vec::with_capacity(waiting.len());
+    std::future::poll_fn(move |context| {
+        waiting.retain_mut(|(index, future)| match future.as_mut().poll(context) {
+            Poll::Ready(answer) => {
+                answers.push((*index, answer));
+                false
+            }
+            Poll::Pending => true,
+        });
+        if waiting.is_empty() { Poll::Ready(std::mem::take(&mut answers)) } else { Poll::Pending }
+    })
+    .await
 }
 
 impl Drop for Handle {
@@ -556,6 +593,8 @@ mod tests {
             nonce: None,
             check: false,
             may_administer: true,
+            by_server: false,
+            refused: None,
             rules: ChangeRules::default(),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chat_core::HubOptions;
 
 use crate::files_hook::FilesHook;
+use crate::hooks::HookSet;
 use crate::stored_hook::StoredHook;
 
 /// The options of the shards, their sockets and the log's writer. The defaults suit a
@@ -54,6 +55,11 @@ pub struct ShardOptions {
     pub files_taken_back: FilesHook,
     /// Is told which entries are stored.
     pub stored: StoredHook,
+    /// Judge messages and joins, and are told what is stored.
+    pub hooks: HookSet,
+    /// The time in which the hooks must answer; past it, nothing is stored. Shorter than the five
+    /// seconds in which a hub gives a draft up.
+    pub hook_timeout: Duration,
 }
 
 /// The most shards: subscriptions have a bit of a `u64` for each.
@@ -79,6 +85,8 @@ impl Default for ShardOptions {
             marks_every: Duration::from_millis(500),
             files_taken_back: FilesHook::default(),
             stored: StoredHook::default(),
+            hooks: HookSet::default(),
+            hook_timeout: Duration::from_secs(2),
         }
     }
 }

@@ -20,8 +20,17 @@ pub struct Routing {
     planted: Planted,
 }
 
-/// How many drafts of a batch came from which shard, in the batch's order.
-pub type Origins = Vec<(usize, usize)>;
+/// Where drafts come from, and their receipts go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A shard: the drafts of its clients.
+    Shard(usize),
+    /// A call of the server itself, by its number.
+    Call(u64),
+}
+
+/// How many drafts of a batch came from where, in the batch's order.
+pub type Origins = Vec<(Origin, usize)>;
 
 impl Routing {
     /// The same with a bug on purpose.
@@ -68,7 +77,7 @@ impl Routing {
     pub fn deliveries<C>(
         &self,
         commit: &Commit,
-        origins: &[(usize, usize)],
+        origins: &[(Origin, usize)],
         shards: usize,
     ) -> impl Iterator<Item = (usize, Item<C>)> + use<C> {
         let changes = self.changes_to_all(&commit.changes, shards);
@@ -107,17 +116,34 @@ impl Routing {
 /// drafts came from `origins`.
 pub(crate) fn receipts_by_shard(
     receipts: &[Receipt],
-    origins: &[(usize, usize)],
+    origins: &[(Origin, usize)],
     shards: usize,
 ) -> Vec<Vec<Receipt>> {
     let mut by_shard = vec![Vec::new(); shards];
     let mut rest = receipts;
-    for &(shard, count) in origins {
+    for &(origin, count) in origins {
         let (its, others) = rest.split_at(count.min(rest.len()));
-        by_shard[shard].extend_from_slice(its);
+        if let Origin::Shard(shard) = origin {
+            by_shard[shard].extend_from_slice(its);
+        }
         rest = others;
     }
     by_shard
+}
+
+/// The receipts of each call of a batch whose drafts came from `origins`.
+pub(crate) fn receipts_of_calls(
+    receipts: Vec<Receipt>,
+    origins: &[(Origin, usize)],
+) -> impl Iterator<Item = (u64, Vec<Receipt>)> {
+    let mut receipts = receipts.into_iter();
+    origins.iter().filter_map(move |&(origin, count)| {
+        let its = receipts.by_ref().take(count).collect();
+        match origin {
+            Origin::Shard(_) => None,
+            Origin::Call(call) => Some((call, its)),
+        }
+    })
 }
 
 /// Pushes the entries of each shard before any receipts.
@@ -202,7 +228,7 @@ mod tests {
     fn delivered(
         routing: &Routing,
         entries: &[Arc<Entry>],
-        origins: &[(usize, usize)],
+        origins: &[(Origin, usize)],
     ) -> Vec<(usize, Vec<u64>, Vec<u64>)> {
         let drafts: usize = origins.iter().map(|(_, count)| count).sum();
         let receipts: Vec<_> = (1..=drafts as u64).map(receipt).collect();
@@ -226,10 +252,13 @@ mod tests {
         let entries = [entry(Topic::Room(room()), 1), entry(Topic::Room(room()), 2)];
         let both = vec![(0, vec![1, 2], vec![]), (2, vec![1, 2], vec![])];
         let answers = vec![(0, vec![], vec![1]), (1, vec![], vec![2])];
-        assert_eq!(delivered(&routing, &entries, &[(0, 1), (1, 1)]), [both, answers].concat());
+        assert_eq!(
+            delivered(&routing, &entries, &[(Origin::Shard(0), 1), (Origin::Shard(1), 1)]),
+            [both, answers].concat()
+        );
         routing.unsubscribe(2, &Subscription::Room(room()));
         // Nobody else has to wait for the entries.
-        assert_eq!(delivered(&routing, &entries, &[(0, 2)]), [(0, vec![1, 2], vec![1, 2])]);
+        assert_eq!(delivered(&routing, &entries, &[(Origin::Shard(0), 2)]), [(0, vec![1, 2], vec![1, 2])]);
     }
 
     #[test]
@@ -265,12 +294,14 @@ mod tests {
         let commit =
             Commit { entries, receipts: vec![receipt(1)], changes: vec![change], ..Commit::default() };
         let items =
-            routing.deliveries(&commit, &[(0, 1)], 2).map(|(shard, item): (_, Item<()>)| match item {
-                Item::Changes(changes) => (shard, format!("{} change", changes.len())),
-                Item::Commit { entries, receipts } => {
-                    (shard, format!("{} entries, {} receipts", entries.len(), receipts.len()))
+            routing.deliveries(&commit, &[(Origin::Shard(0), 1)], 2).map(|(shard, item): (_, Item<()>)| {
+                match item {
+                    Item::Changes(changes) => (shard, format!("{} change", changes.len())),
+                    Item::Commit { entries, receipts } => {
+                        (shard, format!("{} entries, {} receipts", entries.len(), receipts.len()))
+                    }
+                    _ => panic!("something else"),
                 }
-                _ => panic!("something else"),
             });
         let items: Vec<_> = items.collect();
         let items: Vec<_> = items.iter().map(|(shard, words)| (*shard, words.as_str())).collect();

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use chat_core::{
     Answer, ClientId, Hub, HubOptions, Input, Now, Output, Query, ReadId, RoomName, Seed, Topic, Write,
 };
-use chat_store::EventLog;
+use chat_store::{EventLog, StoreError};
 use slab::Slab;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -100,6 +100,7 @@ impl Shard {
         let hub = HubOptions {
             id: u32::try_from(parts.index).expect("at most SHARDS_MAX"),
             epoch: parts.log.epoch().into(),
+            ask_before_join: parts.options.hooks.get().is_some_and(|hooks| hooks.judges_joins()),
             topics_side_by_side: parts.writer.lanes() > 1,
             heartbeat_seconds: parts.options.ping_interval.as_secs(),
             message_max_bytes: parts.options.message_max_bytes,
@@ -393,10 +394,20 @@ impl Shard {
         let log = Arc::clone(&self.parts.log);
         let reading = Reading { inbox: Arc::clone(&self.parts.inbox), id, answer: Answer::Failed };
         let timeout = self.parts.options.read_timeout;
+        let hooks = self.parts.options.hooks.clone();
         let read = async move {
             // Moved as a whole, so that it is dropped with this task.
             let mut reading = reading;
-            match tokio::time::timeout(timeout, log.answer(&query)).await {
+            let answer = async {
+                let mut answer = log.answer(&query).await?;
+                if let (Query::Access { user, room }, Answer::Access(access)) = (&query, &mut answer)
+                    && let Some(hooks) = hooks.get().filter(|hooks| hooks.judges_joins())
+                {
+                    access.refused = !hooks.may_join(user, room).await;
+                }
+                Ok::<_, StoreError>(answer)
+            };
+            match tokio::time::timeout(timeout, answer).await {
                 Ok(Ok(answer)) => reading.answer = answer,
                 Ok(Err(error)) => {
                     let (kind, of) = in_words(&query);

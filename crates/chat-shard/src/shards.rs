@@ -9,9 +9,11 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use chat_core::{Body, ChangeRules, Draft, DraftId, FileId, Seed, SessionId, Topic, Username, WantedChange};
+use chat_core::{
+    Body, ChangeRules, Draft, DraftId, FileId, HubOptions, Outcome, Receipt, Seed, SessionId, Topic,
+    Username, WantedChange,
+};
 use chat_store::EventLog;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -21,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::arrival::{Arrival, RoomInUse};
 use crate::bus::Bus;
 use crate::change_error::ChangeError;
-use crate::files_hook::FilesHook;
+use crate::followers::{Entries, Followers};
 use crate::log_writer::LogWriter;
 use crate::marks_writer::MarksWriter;
 use crate::metrics::Metrics;
@@ -42,8 +44,8 @@ pub struct Shards {
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// The way to the log for changes of rooms; `None` once the shards are stopped.
     writer: Mutex<Option<LogWriter>>,
-    change_timeout: Duration,
-    files_taken_back: FilesHook,
+    followers: Arc<Followers>,
+    options: Arc<ShardOptions>,
     /// Tasks on the shared runtime: the writers of the log and of marks, and reads of the
     /// log.
     tasks: TaskTracker,
@@ -71,8 +73,11 @@ impl Shards {
         let options = Arc::new(options);
         let inboxes: Vec<_> =
             (0..count).map(|_| Arc::new(SharedInbox::new(options.inbox_max_bytes))).collect();
-        let bus = Bus::new(inboxes.clone()).with_hook(options.files_taken_back.clone());
-        let bus = Arc::new(bus.with_stored_hook(options.stored.clone()));
+        let bus = Bus::new(inboxes.clone())
+            .with_hook(options.files_taken_back.clone())
+            .with_stored_hook(options.stored.clone())
+            .with_hooks(options.hooks.clone());
+        let bus = Arc::new(bus);
         let (tasks, failed) = (TaskTracker::new(), CancellationToken::new());
         let (writer, writing) = LogWriter::new(
             Arc::clone(&log),
@@ -112,8 +117,8 @@ impl Shards {
             users: Arc::default(),
             threads: Mutex::new(threads),
             writer: Mutex::new(Some(writer)),
-            change_timeout: options.change_timeout,
-            files_taken_back: options.files_taken_back.clone(),
+            followers: Arc::clone(bus.followers()),
+            options,
             tasks,
             failed,
             metrics,
@@ -203,7 +208,7 @@ impl Shards {
         let answered = writer.change(wanted);
         // The writer's tasks end when its last clone is dropped.
         drop(writer);
-        let answered = tokio::time::timeout(self.change_timeout, answered).await;
+        let answered = tokio::time::timeout(self.options.change_timeout, answered).await;
         // The sender is dropped when the store does not answer and the server stops.
         let answer = answered.ok().and_then(Result::ok).ok_or(ChangeError::Unavailable)?;
         Ok(answer?)
@@ -233,25 +238,51 @@ impl Shards {
             nonce: None,
             check: true,
             may_administer: false,
+            by_server: false,
+            refused: None,
             rules,
         };
+        let receipts = self.append(messages.iter().map(draft).collect()).await?;
+        let is_failed = |receipt: &Receipt| receipt.outcome == Outcome::Failed;
+        if receipts.iter().any(is_failed) { Err(ChangeError::Unavailable) } else { Ok(()) }
+    }
+
+    /// Has drafts stored that come from no socket. Resolves when their entries are in the inboxes
+    /// that they concern, with the receipts: in the order of the drafts, where all are of one topic.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::Unavailable`] if their outcome is not known in
+    /// [`ShardOptions::change_timeout`], or once the shards are stopped.
+    pub(crate) async fn append(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>, ChangeError> {
         let writer = self.writer().clone().ok_or(ChangeError::Unavailable)?;
-        let answers = writer.delete(messages.iter().map(draft).collect());
+        let answers = writer.call(drafts);
         // The writer's tasks end when its last clone is dropped.
         drop(writer);
-        let end = tokio::time::Instant::now() + self.change_timeout;
+        let end = tokio::time::Instant::now() + self.options.change_timeout;
+        let mut receipts = Vec::new();
         for answer in answers {
             let answered = tokio::time::timeout_at(end, answer).await;
-            answered.ok().and_then(Result::ok).ok_or(ChangeError::Unavailable)??;
+            receipts.extend(answered.ok().and_then(Result::ok).ok_or(ChangeError::Unavailable)?);
         }
-        Ok(())
+        Ok(receipts)
+    }
+
+    /// The options of the hubs.
+    pub(crate) fn hub_options(&self) -> &HubOptions {
+        &self.options.hub
+    }
+
+    /// Follows a topic from now on.
+    pub(crate) fn follow(&self, topic: Topic, max_bytes: usize) -> Entries {
+        self.followers.follow(topic, max_bytes)
     }
 
     /// Has all shards drop the recent frames that the log no longer keeps: for each
     /// topic, `topics` has the oldest number that it keeps. Before, the hook is told which files
     /// went with the messages.
     pub fn trimmed(&self, topics: Vec<(Topic, u64)>, files: &[FileId]) {
-        self.files_taken_back.call(files);
+        self.options.files_taken_back.call(files);
         if !topics.is_empty() {
             let topics: Arc<[(Topic, u64)]> = topics.into();
             for inbox in &self.inboxes {
@@ -323,6 +354,7 @@ impl Shards {
         self.writer().take();
         self.tasks.close();
         self.tasks.wait().await;
+        self.followers.end();
     }
 
     fn writer(&self) -> MutexGuard<'_, Option<LogWriter>> {

@@ -37,6 +37,7 @@ mod apps;
 mod calls;
 mod faults;
 mod files;
+mod hook;
 mod hubs;
 mod log;
 mod oracle;

@@ -98,6 +98,9 @@ impl Log {
 
     fn with_bug(&mut self, draft: &Draft) -> Draft {
         let mut draft = draft.clone();
+        if self.bug == Some(Bug::StoreRefused) {
+            draft.refused = None;
+        }
         let key = draft.nonce.clone().map(|nonce| (draft.from.clone(), nonce));
         let is_forgotten = self.bug == Some(Bug::ForgetAnswers)
             && key.is_some_and(|key| self.flaws.of_nothing.contains(&key));

@@ -24,6 +24,7 @@ pub(crate) use self::rule::{ADMINISTRATOR, Tops};
 use self::taken_back::TakenBack;
 use self::v1::V1;
 pub(crate) use self::v2::V2;
+use crate::hook::Hook;
 use crate::wire::{Frame, linked, number};
 
 /// The result of a check; an error says in a sentence what is wrong.
@@ -32,6 +33,8 @@ pub(crate) type Check = Result<(), String>;
 /// Everything that the checks need to know of a run so far.
 pub(crate) struct Oracle {
     options: HubOptions,
+    /// What a hook of the servers refuses.
+    hook: Hook,
     /// The longest duration of a turn: a hub's frames may be as late, in ms.
     turn_ms: u64,
     /// All messages of users, and changes of messages. Every text is unique and has its
@@ -202,9 +205,10 @@ struct Send {
 }
 
 impl Oracle {
-    pub(crate) fn new(options: HubOptions, turn_ms: u64, unattached_ms: u64) -> Self {
+    pub(crate) fn new(options: HubOptions, turn_ms: u64, unattached_ms: u64, hook: Hook) -> Self {
         Self {
             options,
+            hook,
             turn_ms,
             acts: Vec::new(),
             named: BTreeMap::new(),

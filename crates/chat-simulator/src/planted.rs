@@ -15,6 +15,8 @@ pub enum Bug {
     /// A bug of the shards or of the log's writers.
     #[cfg(feature = "planted-bugs")]
     Shard(chat_shard::PlantedBug),
+    /// The log stores what a hook refuses.
+    StoreRefused,
     /// The log stores a nonce twice.
     NoDedupe,
     /// The log applies changes to its messages some time after it has stored them.

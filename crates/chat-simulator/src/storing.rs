@@ -7,7 +7,7 @@ use chat_core::{
     Answer, Commit, Draft, Entry, Missed, Outcome, PresenceChange, PresenceKind, Query, ReadId, Receipt,
     RoomChange, Subscription, Topic, TypingChange, Username,
 };
-use chat_shard::{Batch, Failure, Work, drafts_by_lane, retried};
+use chat_shard::{Batch, Failure, Origin as DraftsFrom, Work, drafts_by_lane, retried};
 
 use crate::calls::precedes;
 use crate::oracle::{Check, SendRef, ensure};
@@ -42,7 +42,6 @@ impl World {
         running[lane] = match work {
             Some(Work::Batch(batch)) => Some(Running::Batch { batch, is_stored: false }),
             Some(Work::Change(change)) => Some(Running::Change(change)),
-            Some(Work::Deletions(_)) => unreachable!("nobody is banned here"),
             None => None,
         };
         if running[lane].is_some() {
@@ -106,7 +105,8 @@ impl World {
     /// The send of each draft of a batch of a server.
     pub(crate) fn sends(&self, node: usize, batch: &Batch) -> Vec<SendRef> {
         let first = self.hubs_of(node).start;
-        let shards = batch.origins.iter().flat_map(|&(shard, count)| std::iter::repeat_n(shard, count));
+        let shards =
+            batch.origins.iter().flat_map(|&(from, count)| std::iter::repeat_n(shard_of(from), count));
         let sends = std::iter::zip(shards, &batch.drafts);
         sends.map(|(shard, draft)| self.hubs[first + shard].drafts[&draft.id]).collect()
     }
@@ -121,6 +121,8 @@ impl World {
     ) -> Result<Commit, String> {
         // The database has one clock: that of the first server.
         let wall_ms = self.wall_ms(0);
+        let judged: Vec<Draft> = drafts.iter().map(|draft| self.hook.judge(draft)).collect();
+        let drafts = &judged[..];
         let mut commit = self.log.append(drafts, wall_ms, self.now_ms);
         self.note(|| {
             let stored = commit.entries.iter().map(|e| (&e.topic, e.seq, e.body.text()));
@@ -156,6 +158,7 @@ impl World {
                 Outcome::NotFound => self.oracle.refused(send, "not_found"),
                 Outcome::TooMany => self.oracle.refused(send, "too_many"),
                 Outcome::InvalidFiles | Outcome::BlankText => self.oracle.refused(send, "bad_request"),
+                Outcome::Refused(_) => self.oracle.refused(send, "forbidden"),
                 Outcome::Failed => {}
             }
         }
@@ -250,7 +253,7 @@ impl World {
         changes: &[RoomChange],
         entries: &[Arc<Entry>],
         receipts: &[Receipt],
-        origins: &[(usize, usize)],
+        origins: &[(DraftsFrom, usize)],
     ) {
         let mut ready = Vec::new();
         for entry in entries {
@@ -287,7 +290,7 @@ impl World {
         changes: &[RoomChange],
         entries: &[Arc<Entry>],
         receipts: &[Receipt],
-        origins: &[(usize, usize)],
+        origins: &[(DraftsFrom, usize)],
     ) {
         let (first, shards) = (self.hubs_of(node).start, self.plan.shards);
         let (entries, receipts, changes) = (entries.to_vec(), receipts.to_vec(), changes.to_vec());
@@ -527,4 +530,12 @@ pub(crate) fn lane(topic: &Topic, lanes: usize) -> usize {
     let mut hasher = DefaultHasher::new();
     topic.hash(&mut hasher);
     (hasher.finish() % lanes as u64) as usize
+}
+
+/// The shard of drafts: nothing but shards makes any here.
+fn shard_of(from: DraftsFrom) -> usize {
+    match from {
+        DraftsFrom::Shard(shard) => shard,
+        DraftsFrom::Call(call) => unreachable!("call {call}"),
+    }
 }

@@ -15,6 +15,7 @@ use chat_core::{
 use chat_shard::{Batch, Held, Inbox, LogQueue, MARKS_MAX, Marks, Outbox, QueuedChange, Routing, Turn};
 
 use crate::files::{Files, Sweep, Upload};
+use crate::hook::Hook;
 use crate::log::Log;
 use crate::oracle::{Check, Oracle, SendRef, ensure};
 use crate::people::Wild;
@@ -29,6 +30,7 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) rates: Rates,
     pub(crate) bug: Option<Bug>,
+    pub(crate) hook: Hook,
     pub(crate) now_ms: u64,
     events: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
@@ -402,13 +404,15 @@ impl World {
         let rates = Rates::of(&mut random);
         let mut options = plan.options.clone();
         plant_in_hub(&mut options, settings.bug);
-        let oracle = Oracle::new(options.clone(), rates.turn_ms, plan.unattached_ms);
+        let hook = Hook::of(seed);
+        let oracle = Oracle::new(options.clone(), rates.turn_ms, plan.unattached_ms, hook);
         let mut world = Self {
             plan: Plan { options, ..plan },
             now_ms: random.between(0, 1_000_000),
             random,
             rates,
             bug: settings.bug,
+            hook,
             events: BinaryHeap::new(),
             scheduled: 0,
             nodes: Vec::new(),

@@ -25,6 +25,7 @@ macro_rules! each_is_caught {
 }
 
 each_is_caught! {
+    a_log_that_stores_what_a_hook_refuses: Bug::StoreRefused,
     a_log_that_stores_a_nonce_again: Bug::NoDedupe,
     a_log_that_says_it_keeps_what_it_forgot: Bug::NoFirst,
     a_bus_that_is_never_healed: Bug::NoPoll,
@@ -64,6 +65,7 @@ mod in_a_hub {
         that_shows_what_is_not_stored: Bug::Hub(PlantedBug::ShowBeforeCommit),
         that_skips_those_who_are_slow: Bug::Hub(PlantedBug::SkipWhenSlow),
         that_tells_everybody: Bug::Hub(PlantedBug::PrivateToAll),
+        that_asks_for_a_refused_message_again: Bug::Hub(PlantedBug::RetryRefusal),
         without_credits: Bug::Hub(PlantedBug::NoCredit),
         that_gives_a_failed_read_up: Bug::Hub(PlantedBug::NoReadRetry),
         that_waits_for_ever: Bug::Hub(PlantedBug::NoDraftTimeout),

@@ -149,6 +149,8 @@ impl Messages {
             nonce: if self.nonces { Nonce::parse(&Uuid::now_v7().to_string()) } else { None },
             check: false,
             may_administer: false,
+            by_server: false,
+            refused: None,
             rules: ChangeRules::default(),
         }
     }

@@ -255,6 +255,8 @@ impl Writer {
             nonce: Nonce::parse(&Uuid::now_v7().to_string()),
             check: false,
             may_administer: false,
+            by_server: false,
+            refused: None,
             rules: ChangeRules::default(),
         })
     }

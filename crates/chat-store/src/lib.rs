@@ -1,8 +1,8 @@
 //! The stores of the chat: users, sessions, rooms, the log of messages, and the records of their
 //! files. The traits are [`UserRepository`], [`SessionRepository`], [`RoomRepository`],
-//! [`EventLog`], [`FileRepository`], [`SearchIndex`], [`AdministrationRepository`] and
-//! [`PushRepository`];
-//! [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`] implement all eight. One contract
+//! [`EventLog`], [`FileRepository`], [`SearchIndex`], [`AdministrationRepository`],
+//! [`PushRepository`] and [`BotRepository`];
+//! [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`] implement all nine. One contract
 //! suite (`tests/contract`) tests that they behave alike.
 //!
 //! Without the default feature `databases`, only the traits and [`MemoryStore`] are compiled: no
@@ -31,6 +31,8 @@
 //!     nonce: None,
 //!     check: true,
 //!     may_administer: false,
+//!     by_server: false,
+//!     refused: None,
 //!     rules: ChangeRules::default(),
 //! };
 //! let commit = stores.log.append(&[draft], 1_795_371_797_000).await?;
@@ -54,6 +56,7 @@ mod administration;
 mod backup;
 #[cfg(feature = "databases")]
 mod batch;
+mod bots;
 #[cfg(feature = "databases")]
 mod cause;
 #[cfg(feature = "databases")]
@@ -108,6 +111,7 @@ pub use administration::{
 };
 #[cfg(feature = "databases")]
 pub use backup::{BACKUP_PART_BYTES, Backup, BackupContents, BackupFile, ExistingData, RestoreTarget};
+pub use bots::{BOTS_MAX, Bot, BotRepository, NewBot, NewWebhook, WEBHOOKS_MAX, Webhook};
 pub use error::StoreError;
 pub use memory::MemoryStore;
 #[cfg(feature = "databases")]

@@ -1,6 +1,7 @@
 //! A store in memory.
 
 mod administration;
+mod bots;
 mod push;
 
 use std::cmp::Reverse;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use crate::administration::audit::Part;
 use crate::administration::{Administration, NewAudit, messages_deleted, room_changed};
+use crate::bots::Bots;
 use crate::directory::Listing;
 use crate::push::Push;
 use crate::retention::Cut;
@@ -53,6 +55,7 @@ struct Inner {
     sessions: HashMap<SessionId, Session>,
     administration: Administration,
     push: Push,
+    bots: Bots,
     /// The number of sign-ins until ended sessions are removed.
     sign_ins_to_sweep: usize,
 }
@@ -78,6 +81,7 @@ impl MemoryStore {
                 sessions: HashMap::new(),
                 administration: Administration::default(),
                 push: Push::default(),
+                bots: Bots::default(),
                 sign_ins_to_sweep: SIGN_INS_PER_SWEEP,
             }),
         }
@@ -224,6 +228,7 @@ impl UserRepository for MemoryStore {
                 inner.check_new_name(&user.name)?;
             }
             inner.administration.forget_user(&user.name);
+            inner.bots.forget(&user.name);
             inner.administration.unban(&user.name);
             inner.create(user);
             Ok(())
@@ -311,6 +316,7 @@ impl UserRepository for MemoryStore {
             inner.history.set_administrator(name, false);
             inner.history.remove_from_rooms(name);
             inner.administration.forget_user(name);
+            inner.bots.forget(name);
             Ok(())
         })
     }

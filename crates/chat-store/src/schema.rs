@@ -123,6 +123,8 @@ pub(crate) mod lost {
         many: "removals of members",
         sql: "SELECT count(*) FROM removed_members",
     };
+    pub(crate) const BOTS: Counted =
+        Counted { one: "bot", many: "bots", sql: "SELECT count(*) FROM bots WHERE token_hash IS NOT NULL" };
     pub(crate) const PUSH: Counted = Counted {
         one: "subscription to notifications",
         many: "subscriptions to notifications",

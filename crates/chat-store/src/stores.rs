@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    AdministrationRepository, EventLog, FileRepository, PushRepository, RoomRepository, SearchIndex,
-    SessionRepository, UserRepository,
+    AdministrationRepository, BotRepository, EventLog, FileRepository, PushRepository, RoomRepository,
+    SearchIndex, SessionRepository, UserRepository,
 };
 #[cfg(feature = "databases")]
 use crate::{
@@ -30,6 +30,8 @@ pub struct Stores {
     pub administration: Arc<dyn AdministrationRepository>,
     /// What is sent to push services.
     pub push: Arc<dyn PushRepository>,
+    /// Bots and webhooks.
+    pub bots: Arc<dyn BotRepository>,
     #[cfg(feature = "databases")]
     opened: Option<Opened>,
 }
@@ -78,6 +80,7 @@ impl Stores {
             + SearchIndex
             + AdministrationRepository
             + PushRepository
+            + BotRepository
             + 'static,
     {
         Self {
@@ -88,7 +91,8 @@ impl Stores {
             files: store.clone(),
             search: store.clone(),
             administration: store.clone(),
-            push: store,
+            push: store.clone(),
+            bots: store,
             #[cfg(feature = "databases")]
             opened: None,
         }

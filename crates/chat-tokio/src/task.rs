@@ -382,7 +382,6 @@ impl Task {
                         Done::Change(lane, change, made)
                     });
                 }
-                Some(Work::Deletions(_)) => unreachable!("a driver queues no deletions of its own"),
                 None => continue,
             }
             self.is_busy[lane] = true;

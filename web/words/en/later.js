@@ -190,6 +190,7 @@ export const later = {
   serverPage: "Chat",
   accountsPage: "People",
   invitesPage: "Invitations",
+  botsPage: "Bots",
   reports: "Reports",
   audit: "Audit log",
   openReportsHere: (n) => `${n} open`,

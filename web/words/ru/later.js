@@ -189,6 +189,7 @@ export const later = {
   serverPage: "Чат",
   accountsPage: "Люди",
   invitesPage: "Приглашения",
+  botsPage: "Боты",
   reports: "Жалобы",
   audit: "Журнал",
   openReportsHere: (/** @type {number} */ n) => `открыто: ${n}`,

@@ -114,6 +114,8 @@ fn draft(room: &str, from: &str) -> Draft {
         nonce: None,
         check: false,
         may_administer: true,
+        by_server: false,
+        refused: None,
         rules: ChangeRules::default(),
     }
 }

@@ -65,6 +65,8 @@ fn draft(topic: &Topic, from: &str, text: &str, nonce: Option<&str>) -> Draft {
         nonce: nonce.map(|n| Nonce::parse(n).unwrap()),
         check: false,
         may_administer: true,
+        by_server: false,
+        refused: None,
         rules: ChangeRules::default(),
     }
 }

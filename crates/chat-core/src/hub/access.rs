@@ -15,6 +15,9 @@ impl Hub {
     /// to be open.
     pub(super) fn must_ask(&self, slot: RoomSlot) -> bool {
         let room = &self.rooms[slot];
+        if self.options.ask_before_join {
+            return true;
+        }
         match room.info() {
             Knowledge::Info(info) => info.access == Access::Closed,
             Knowledge::New => {
@@ -54,7 +57,8 @@ impl Hub {
         // A room that was closed since has its members in a change that came meanwhile.
         let is_closed =
             matches!(self.rooms[slot].info(), Knowledge::Info(info) if info.access == Access::Closed);
-        let is_allowed = access.may_read(&check.room)
+        let is_allowed = !access.refused
+            && access.may_read(&check.room)
             && (access.info.is_some() || may_open)
             && (!is_closed || access.role.is_some());
         // A room that is there keeps a name that no new one may have.

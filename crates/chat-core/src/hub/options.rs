@@ -69,6 +69,9 @@ pub struct HubOptions {
     pub room_creation: RoomCreation,
     /// The rooms of the settings: nobody opens a room whose name looks like one of them.
     pub room_looks: RoomLooks,
+    /// Whether the store is asked about every room before a client joins it: a hook of the server
+    /// may refuse.
+    pub ask_before_join: bool,
     /// The limits for changes of messages.
     pub change_rules: ChangeRules,
     /// A client that has not taken within this time that it may not read a room any more
@@ -217,6 +220,7 @@ impl Default for HubOptions {
             user_memberships_max: 1_000,
             room_creation: RoomCreation::Everybody,
             room_looks: RoomLooks::default(),
+            ask_before_join: false,
             change_rules: ChangeRules::default(),
             removal_timeout_ms: 400,
             history_max: 100,

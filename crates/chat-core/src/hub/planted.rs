@@ -41,6 +41,8 @@ pub enum PlantedBug {
     OwnMessageCounted,
     /// A mark takes every number that a client says, also a lower one.
     MarkGoesBack,
+    /// What a hook refuses is to be sent again.
+    RetryRefusal,
     /// The other clients of a user are not sent how far the user has read.
     ReadNotShown,
     /// A client that has left a room is still sent who types there.

@@ -3,7 +3,7 @@
 /// The state of one rate limit: the generic cell rate algorithm, a token bucket
 /// that is one number.
 #[derive(Debug, Default)]
-pub(super) struct Rate {
+pub struct Rate {
     /// When the bucket is full again, in microseconds of the monotonic clock.
     full_at_us: u64,
 }
@@ -19,18 +19,25 @@ pub struct RateLimit {
 
 impl Rate {
     /// Counts one use, whether it is allowed or not.
-    pub(super) fn count(&mut self, limit: RateLimit, now_ms: u64) {
+    pub fn count(&mut self, limit: RateLimit, now_ms: u64) {
         self.full_at_us = self.full_at_us.max(now_ms * 1000) + limit.cost_us();
     }
 
     /// Whether one more use is allowed now.
-    pub(super) fn allows(&self, limit: RateLimit, now_ms: u64) -> bool {
+    pub fn allows(&self, limit: RateLimit, now_ms: u64) -> bool {
         let burst_us = limit.cost_us() * u64::from(limit.burst.max(1));
         self.full_at_us.max(now_ms * 1000) + limit.cost_us() <= now_ms * 1000 + burst_us
     }
 
+    /// The time after which one more use is allowed, in milliseconds.
+    pub fn wait_ms(&self, limit: RateLimit, now_ms: u64) -> u64 {
+        let burst_us = limit.cost_us() * u64::from(limit.burst.max(1));
+        let full_at_us = self.full_at_us.max(now_ms * 1000) + limit.cost_us();
+        full_at_us.saturating_sub(now_ms * 1000 + burst_us).div_ceil(1000)
+    }
+
     /// Whether this is the state of a new limit: it may be dropped.
-    pub(super) fn is_full(&self, now_ms: u64) -> bool {
+    pub fn is_full(&self, now_ms: u64) -> bool {
         self.full_at_us <= now_ms * 1000
     }
 }
@@ -57,7 +64,7 @@ mod tests {
             }
             match now_ms {
                 5_000 => assert_eq!(sent, 60),
-                5_099 => assert_eq!(sent, 60),
+                5_099 => assert_eq!((sent, rate.wait_ms(limit, 5_099)), (60, 1)),
                 5_100 => assert_eq!(sent, 61),
                 _ => {}
             }

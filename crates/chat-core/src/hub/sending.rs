@@ -122,6 +122,8 @@ impl Hub {
             check,
             may_administer,
             rules: self.options.change_rules,
+            by_server: false,
+            refused: None,
         }));
     }
 
@@ -203,6 +205,12 @@ impl Hub {
             (Outcome::BlankText, DraftOrigin::V2 { nonce, .. }) if is_there => {
                 self.refuse_send(author.id, ErrorCode::BadRequest, "the text is blank", nonce);
             }
+            (Outcome::Refused(sentence), DraftOrigin::V2 { nonce, .. }) if is_there => {
+                match planted!(self, RetryRefusal) {
+                    true => self.send_unavailable(author.id, nonce),
+                    false => self.refuse_send(author.id, ErrorCode::Forbidden, sentence, nonce),
+                }
+            }
             // A v1 client can only learn of a failure by being closed.
             (Outcome::Failed, DraftOrigin::V1 { .. }) if is_there => {
                 self.close(author.id, CloseCode::TryAgainLater, out);
@@ -222,6 +230,7 @@ impl Hub {
                 | Outcome::TooMany
                 | Outcome::InvalidFiles
                 | Outcome::BlankText
+                | Outcome::Refused(_)
                 | Outcome::Failed,
                 _,
             ) => {}

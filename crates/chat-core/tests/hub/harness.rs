@@ -160,6 +160,8 @@ impl Scenario {
             nonce: None,
             check: false,
             may_administer: true,
+            by_server: false,
+            refused: None,
             rules: ChangeRules::default(),
         };
         let commit = self.history.append(&[draft], self.now.wall_ms, |_| true);

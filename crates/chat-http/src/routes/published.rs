@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chat_auth::{PasswordError, PasswordsError};
 use chat_core::{
     ChangeRefused, FileRefused, NewRoomNameError, RoomNameError, RoomTextError, SearchedWordsError,
-    UsernameError,
+    TextError, UsernameError,
 };
 use chat_files::FilesError;
 use chat_pictures::PictureError;
@@ -19,14 +19,16 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use super::{
-    ROUTES, accounts, audit, bans, files, invites, members, password, push, reactions, reports, rooms,
-    search, server, sessions, setup, sign_in, sign_out, users,
+    ROUTES, accounts, audit, bans, bots, files, invites, members, messages, password, push, reactions,
+    reports, rooms, search, server, sessions, setup, sign_in, sign_out, users,
 };
 use crate::answer::{Done, Nothing};
 use crate::avatar::AvatarError;
 use crate::body::BodyError;
+use crate::bots::BotRefused;
 use crate::error::{HttpError, Refused};
 use crate::{HttpOptions, ShardOptions};
+use chat_shard::PostError;
 
 const DOCUMENT: &str = "openapi.yaml";
 
@@ -99,6 +101,11 @@ fn schemas() -> Value {
     written.subschema_for::<invites::JoinedRoom>();
     written.subschema_for::<reports::MadeReport>();
     written.subschema_for::<reports::ReportList>();
+    written.subschema_for::<messages::PostedMessage>();
+    written.subschema_for::<messages::MessageList>();
+    written.subschema_for::<bots::BotList>();
+    written.subschema_for::<bots::BotToken>();
+    written.subschema_for::<bots::WebhookAddress>();
     let mut read = settings().for_deserialize().into_generator();
     read.subschema_for::<sign_in::Credentials>();
     read.subschema_for::<sign_out::SignOut>();
@@ -118,6 +125,10 @@ fn schemas() -> Value {
     read.subschema_for::<server::ServerChanges>();
     read.subschema_for::<setup::SetupCode>();
     read.subschema_for::<push::PushOrder>();
+    read.subschema_for::<messages::NewMessage>();
+    read.subschema_for::<bots::BotOrder>();
+    read.subschema_for::<bots::WebhookOrder>();
+    read.subschema_for::<crate::slack::Payload>();
     let mut schemas = written.take_definitions(true);
     schemas.extend(read.take_definitions(true));
     let mut schemas = Value::Object(schemas);
@@ -178,6 +189,22 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         ),
         HttpError::UserNotFound => ("NobodyOfThatName", "There is no account of that name."),
         HttpError::MessageNotFound => ("NoSuchMessage", "There is no such message (any more)."),
+        HttpError::Post(PostError::NoRoom | PostError::NoRecipient) => {
+            ("NoSuchPlace", "There is no such room, or no account of this name.")
+        }
+        HttpError::Post(PostError::Forbidden | PostError::Refused(_)) | HttpError::RoomOfBot => (
+            "MayNotPost",
+            "The user or the token may not write to or read this room, or the message is refused with this \
+             sentence; or the request comes from a page of another site.",
+        ),
+        HttpError::Post(PostError::TooFast { .. }) => {
+            ("TooFast", "The user posts too fast: try again after `Retry-After` seconds.")
+        }
+        HttpError::Post(PostError::Text(_) | PostError::TooManyMentions | PostError::InvalidFiles)
+        | HttpError::IdempotencyKey => ("BadMessage", "The message is refused; the sentence says why."),
+        HttpError::Bot(BotRefused::NoWebhook) => {
+            ("NoSuchBot", "There is no such bot, or the room is none of its rooms, or it has 100 webhooks.")
+        }
         HttpError::SecretNotFound => (
             "NoSuchLink",
             "The secret, the code or the id is unknown, used, withdrawn or expired: all alike.",
@@ -206,6 +233,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::ReasonTooLong { .. }
         | HttpError::Reason
         | HttpError::ReasonRequired
+        | HttpError::Bot(_)
         | HttpError::ReportState => ("BadOrder", "The body or the query is refused; the sentence says why."),
         HttpError::SessionNotFound => ("NoSuchSession", "The user has no such session (any more)."),
         HttpError::CredentialsRequired
@@ -230,6 +258,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         ),
         HttpError::NoPassword => ("NoPassword", "The user has no password on this server."),
         HttpError::QueryEncoding
+        | HttpError::AfterAndBefore
         | HttpError::Limit { .. }
         | HttpError::NameWithSearch
         | HttpError::TooManyNames { .. }
@@ -274,6 +303,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::Stopping
         | HttpError::Store(_)
         | HttpError::StoreSilent
+        | HttpError::Post(PostError::Unavailable)
         | HttpError::Files(_) => {
             ("TryAgain", "The server cannot answer now: try again after `Retry-After` seconds.")
         }
@@ -424,6 +454,23 @@ fn errors() -> Vec<HttpError> {
         HttpError::Reason,
         HttpError::ReasonRequired,
         HttpError::ReportState,
+        HttpError::AfterAndBefore,
+        HttpError::RoomOfBot,
+        HttpError::IdempotencyKey,
+        PostError::NoRoom.into(),
+        PostError::NoRecipient.into(),
+        PostError::Forbidden.into(),
+        PostError::TooFast { retry_after_ms: 100 }.into(),
+        PostError::Text(TextError::Blank).into(),
+        PostError::Text(TextError::TooLong { max: options.shards.hub.text_max_chars }).into(),
+        PostError::Text(TextError::Nul).into(),
+        PostError::TooManyMentions.into(),
+        PostError::InvalidFiles.into(),
+        PostError::Unavailable.into(),
+        BotRefused::NoWebhook.into(),
+        BotRefused::NameTaken.into(),
+        BotRefused::Name.into(),
+        BotRefused::Rooms.into(),
     ]
 }
 
@@ -442,9 +489,13 @@ fn responses() -> Value {
         ("NoRegistration", vec![HttpError::ForeignOrigin]),
         ("NotAllowed", vec![HttpError::ForeignOrigin]),
         ("WrongPassword", vec![HttpError::ForeignOrigin]),
+        ("NoSuchPlace", vec![HttpError::SecretNotFound]),
+        ("NoSuchBot", vec![HttpError::UserNotFound]),
+        ("MayNotPost", vec![HttpError::ForeignOrigin, HttpError::NotMember]),
+        ("BadMessage", bad_name().into_iter().chain([HttpError::InvalidJson]).collect()),
         ("BadPassword", vec![HttpError::InvalidJson]),
         ("BadRoom", bad_name().into_iter().chain([HttpError::InvalidJson]).collect()),
-        ("BadQuery", bad_name().into()),
+        ("BadQuery", bad_name().into_iter().chain([HttpError::Limit { max: 100 }]).collect()),
         (
             "BadHandshake",
             vec![
@@ -464,6 +515,11 @@ fn responses() -> Value {
                 .into_iter()
                 .chain([
                     HttpError::InvalidJson,
+                    UsernameError::Empty.into(),
+                    UsernameError::TooLong { max: chat_core::USERNAME_MAX_CHARS }.into(),
+                    UsernameError::Hidden.into(),
+                    UsernameError::Marks.into(),
+                    UsernameError::NothingToCall.into(),
                     HttpError::RoomAndWith,
                     HttpError::RoomOrWith,
                     HttpError::Before,

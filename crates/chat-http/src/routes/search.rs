@@ -156,7 +156,7 @@ struct Found {
 /// A file of a message.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FileOfMessage"))]
-struct FoundFile {
+pub(super) struct FoundFile {
     /// The id of the file.
     id: String,
     /// Its name; never a path.
@@ -175,7 +175,7 @@ struct FoundFile {
 }
 
 impl FoundFile {
-    fn new(file: &AttachedFile) -> Self {
+    pub(super) fn new(file: &AttachedFile) -> Self {
         let (width, height) = file.dimensions.unzip();
         Self {
             id: file.id.to_string(),

@@ -441,6 +441,8 @@ async fn a_ban_deletes_all_messages_of_the_user() {
         nonce: None,
         check: true,
         may_administer: false,
+        by_server: false,
+        refused: None,
         rules: chat_core::ChangeRules::default(),
     };
     let mut gone = Vec::new();

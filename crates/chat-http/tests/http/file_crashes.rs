@@ -42,6 +42,7 @@ async fn server_that_crashes() {
         search: stores.search,
         administration: stores.administration,
         push: stores.push,
+        bots: stores.bots,
         files: stores.files,
         passwords: Passwords::start(PasswordsOptions {
             cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },

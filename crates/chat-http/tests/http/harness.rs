@@ -79,6 +79,7 @@ impl Chat {
             search: store.clone(),
             administration: store.clone(),
             push: store.clone(),
+            bots: store.clone(),
             passwords: Passwords::start(PasswordsOptions {
                 cost: match passwords.cost {
                     usual if usual == HashCost::default() => HashCost { memory_kib: 64, passes: 1, lanes: 1 },

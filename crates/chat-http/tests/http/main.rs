@@ -9,6 +9,7 @@ mod authorisation;
 mod avatar_files;
 mod avatar_limits;
 mod avatars;
+mod bots;
 mod directory;
 mod external_tokens;
 mod file_crashes;

@@ -117,6 +117,8 @@ async fn many_users_are_listed_in_pages() {
         nonce: None,
         check: false,
         may_administer: true,
+        by_server: false,
+        refused: None,
         rules: ChangeRules::default(),
     };
     let reaction =

@@ -19,6 +19,7 @@ enum Answer {
     TooMany,
     InvalidFiles,
     BlankText,
+    Refused,
 }
 
 /// The last numbers of the topics of a batch before it: a change names a message that was
@@ -69,6 +70,10 @@ impl Oracle {
             Outcome::TooMany => Answer::TooMany,
             Outcome::InvalidFiles => Answer::InvalidFiles,
             Outcome::BlankText => Answer::BlankText,
+            Outcome::Refused(_) => {
+                self.count("a hook refuses");
+                Answer::Refused
+            }
             Outcome::Failed => return Ok(()),
         };
         if !draft.files.is_empty() {
@@ -88,6 +93,7 @@ impl Oracle {
                 Answer::NoRecipient => "no recipient",
                 Answer::InvalidFiles => "a change with files",
                 Answer::BlankText => "blank edit",
+                Answer::Refused => "edit refused",
             });
         }
         ensure(answer == expected, || format!("the log answers {outcome:?} to {draft:?}, not {expected:?}"))
@@ -99,6 +105,9 @@ impl Oracle {
             nonce.as_ref().and_then(|nonce| self.nonces.get(&(from.clone(), nonce.as_str().to_owned())));
         if let Some((topic, seq)) = known {
             return Answer::Duplicate(topic.clone(), *seq);
+        }
+        if self.hook.refuses(body) {
+            return Answer::Refused;
         }
         let mut is_moderator = false;
         if let Topic::Room(name) = topic {

@@ -73,6 +73,12 @@ actions! {
     ReportChange = "report.change",
     /// The profile of the server was changed. Details: `changed`, the names of the fields.
     ServerChange = "server.change",
+    /// A bot was made, or got a new token. Details: `rooms`.
+    BotCreate = "bot.create",
+    /// A bot has lost its token and its webhooks.
+    BotRevoke = "bot.revoke",
+    /// A bot got a webhook. Details: `room`.
+    BotWebhook = "bot.webhook",
     /// A user became the first administrator, with the set-up code.
     Setup = "setup",
 }
@@ -129,6 +135,9 @@ impl AuditAction {
             | Self::UserRole
             | Self::UserPassword
             | Self::ServerChange
+            | Self::BotCreate
+            | Self::BotRevoke
+            | Self::BotWebhook
             | Self::Setup => true,
             Self::InviteCreate
             | Self::InviteDelete

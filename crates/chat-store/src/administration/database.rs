@@ -33,6 +33,7 @@ async fn lock_user<S: Statements>(statements: &mut S, user: &Username) -> Result
 /// links that set passwords; and its ban, if no messages are still being deleted under it.
 pub(crate) async fn forget_user<S: Statements>(statements: &mut S, user: &Username) -> Result<(), S::Error> {
     withdraw_all(statements, user).await?;
+    crate::bots::database::forget(statements, user).await?;
     let name = [Text(user.as_str())];
     for sql in [DROP_LINKS_BY, DROP_LINKS_OF, FORGET_BAN, FORGET_REMOVALS] {
         statements.rows(sql, &name).await?;

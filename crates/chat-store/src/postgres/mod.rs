@@ -4,6 +4,7 @@ mod accounts;
 mod administration;
 mod append;
 mod arrival;
+mod bots;
 mod database;
 mod deadline;
 mod ended_sessions;

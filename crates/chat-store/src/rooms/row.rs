@@ -154,7 +154,7 @@ pub(super) fn read_state(row: &dyn Columns) -> Result<ReadState, StoreError> {
 /// four are NULL if there is no such room.
 pub(super) fn access(row: &dyn Columns) -> Result<RoomAccess, StoreError> {
     let info = if row.text_or_null(0)?.is_some() { Some(info(row, 0)?) } else { None };
-    Ok(RoomAccess { info, role: role_or_null(row, 4)?, is_administrator: row.flag(5)? })
+    Ok(RoomAccess { info, role: role_or_null(row, 4)?, is_administrator: row.flag(5)?, refused: false })
 }
 
 const OPEN: i64 = 1;

@@ -154,4 +154,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../migrations/postgres/0014_push.down.sql"),
         loses: &[lost::PUSH],
     },
+    Step {
+        version: 15,
+        name: "bots",
+        up: include_str!("../../migrations/postgres/0015_bots.up.sql"),
+        down: include_str!("../../migrations/postgres/0015_bots.down.sql"),
+        loses: &[lost::BOTS],
+    },
 ];

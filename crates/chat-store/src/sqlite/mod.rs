@@ -3,6 +3,7 @@
 mod accounts;
 mod administration;
 mod append;
+mod bots;
 mod file;
 mod files;
 mod leftovers;

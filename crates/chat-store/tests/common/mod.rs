@@ -521,6 +521,8 @@ pub(crate) fn draft(topic: &Topic, from: &str, text: &str) -> Draft {
         nonce: None,
         check: false,
         may_administer: true,
+        by_server: false,
+        refused: None,
         rules: ChangeRules::default(),
     }
 }

@@ -32,6 +32,7 @@ macro_rules! every_store {
 mod accounts;
 mod administration;
 mod append;
+mod bots;
 mod changed_pages;
 mod changes;
 mod conversations;

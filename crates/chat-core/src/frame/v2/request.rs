@@ -402,17 +402,8 @@ impl ClientFields {
             return Err(refusal(ErrorCode::BadRequest, "a message mentions at most 20 users", about));
         }
         let text = self.text(blank, max_chars, nonce)?;
-        let mut names: Vec<Username> = Vec::new();
-        for name in self.mentions.iter().flatten() {
-            if let Ok(name) = Username::known(name)
-                && text.as_str().contains(&format!("@{}", name.as_str()))
-                && !names.contains(&name)
-            {
-                names.push(name);
-            }
-        }
-        let all = self.mention_all.unwrap_or(false);
-        let mentions = (all || !names.is_empty()).then(|| Box::new(Mentions { names, all }));
+        let named = self.mentions.iter().flatten().filter_map(|name| Username::known(name).ok());
+        let mentions = Mentions::wanted(&text, named, self.mention_all.unwrap_or(false));
         Ok((text, mentions))
     }
 

@@ -10,12 +10,13 @@ use chat_core::{
     WantedChange,
 };
 use chat_store::{
-    AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, DuePush, EventLog,
-    FileRepository, Invite, InvitePosition, InviteRefused, InvitesOf, ListedReport, ListedRoom, LogPosition,
-    MemoryStore, MessageReactions, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewPushSubscription,
-    NewReport, NewUser, PasswordChange, ProfileField, PushRepository, PushResult, RegistrationTerms, Report, ReportState,
-    ReportsOf, RoleChange, RoomRepository, SearchIndex, SearchPage, SearchQuery, ServerProfile, Session,
-    SessionRepository, StoreError, StoreFuture, User, UserRepository,
+    AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Bot, BotRepository, Deletion,
+    DuePush, EventLog, FileRepository, Invite, InvitePosition, InviteRefused, InvitesOf, ListedReport,
+    ListedRoom, LogPosition, MemoryStore, MessageReactions, MessagesOf, NewBan, NewBot, NewInvite,
+    NewPasswordLink, NewPushSubscription, NewReport, NewUser, NewWebhook, PasswordChange, ProfileField,
+    PushRepository, PushResult, RegistrationTerms, Report, ReportState, ReportsOf, RoleChange, RoomRepository, SearchIndex,
+    SearchPage, SearchQuery, ServerProfile, Session, SessionRepository, StoreError, StoreFuture, User,
+    UserRepository, Webhook,
 };
 use tokio::sync::Notify;
 
@@ -744,5 +745,41 @@ impl AdministrationRepository for Store {
 
     fn audit(&self, before: Option<u64>, max: usize) -> StoreFuture<'_, Vec<AuditEntry>> {
         self.ask(self.memory.audit(before, max))
+    }
+}
+
+impl BotRepository for Store {
+    fn put_bot<'a>(&'a self, bot: &'a NewBot) -> StoreFuture<'a, bool> {
+        self.write(self.memory.put_bot(bot))
+    }
+
+    fn revoke_bot<'a>(
+        &'a self,
+        name: &'a Username,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        self.write(self.memory.revoke_bot(name, by, now_ms))
+    }
+
+    fn find_bot<'a>(&'a self, token: &'a SecretHash) -> StoreFuture<'a, Option<Bot>> {
+        self.ask(self.memory.find_bot(token))
+    }
+
+    fn bots(&self) -> StoreFuture<'_, Vec<Bot>> {
+        self.ask(self.memory.bots())
+    }
+
+    fn create_webhook<'a>(
+        &'a self,
+        webhook: &'a NewWebhook,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        self.write(self.memory.create_webhook(webhook, by, now_ms))
+    }
+
+    fn find_webhook<'a>(&'a self, secret: &'a SecretHash) -> StoreFuture<'a, Option<Webhook>> {
+        self.ask(self.memory.find_webhook(secret))
     }
 }

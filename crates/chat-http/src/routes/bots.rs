@@ -1,0 +1,125 @@
+//! Bots, for administrators: `/api/bots`.
+
+use chat_core::{RoomName, Username};
+use chat_shard::now_ms;
+use hyper::{Response, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::accounts::named;
+use super::call::Call;
+use super::{administrator, json};
+use crate::answer::{self, Body, Nothing};
+use crate::bots::{BotStores, make_bot, make_webhook};
+use crate::error::HttpError;
+
+/// All bots.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct BotList {
+    /// The bots in the order of their names, at most 1,000; also revoked ones.
+    bots: Vec<ListedBot>,
+}
+
+/// A bot, as administrators see it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Bot"))]
+struct ListedBot {
+    name: String,
+    /// The names of the rooms that its token is for.
+    rooms: Vec<String>,
+    /// The administrator who has made it; `server` for the operator.
+    by: String,
+    /// When it was made, in whole seconds since 1970.
+    created: u64,
+    /// Whether it has no token any more.
+    revoked: bool,
+    /// The number of its webhooks.
+    webhooks: u64,
+}
+
+/// Lists the bots.
+pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, .. } = call;
+    administrator::check(&app, request.headers()).await?;
+    let bots = app.parts.bots.bots().await?.into_iter().map(|bot| ListedBot {
+        name: bot.name.as_str().to_owned(),
+        rooms: bot.rooms.iter().map(|room| room.as_str().to_owned()).collect(),
+        by: administrator::shown(bot.by.as_ref()),
+        created: bot.created_at_ms / 1000,
+        revoked: !bot.has_token,
+        webhooks: bot.webhooks,
+    });
+    Ok(answer::json(StatusCode::OK, &BotList { bots: bots.collect() }))
+}
+
+/// A bot to be made.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct BotOrder {
+    /// The name, under the rules of registrations. That of a bot gives it a new token and new rooms.
+    name: String,
+    /// The names of the rooms that its token is for, 1 to 100.
+    rooms: Vec<String>,
+}
+
+/// The token of a bot.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct BotToken {
+    name: String,
+    /// The token, for `Authorization: Bearer`. It is shown once.
+    token: String,
+}
+
+/// Makes a bot, or gives one a new token.
+pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, .. } = call;
+    let (me, body) = administrator::read(&app, request).await?;
+    let BotOrder { name, rooms } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
+    let name = Username::parse(&name)?;
+    let rooms = rooms.iter().map(|room| RoomName::parse(room)).collect::<Result<_, _>>()?;
+    let stores = BotStores { users: &*app.parts.users, bots: &*app.parts.bots };
+    let token = make_bot(stores, name.clone(), rooms, Some(me.user.clone()), now_ms()).await?;
+    tracing::warn!(bot = name.as_str(), by = me.user.as_str(), "made a bot, or gave it a new token");
+    let name = name.as_str().to_owned();
+    Ok(answer::json(StatusCode::CREATED, &BotToken { name, token }))
+}
+
+/// Ends the token and the webhooks of a bot.
+pub(super) async fn revoke(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, part, .. } = call;
+    let me = administrator::check(&app, request.headers()).await?;
+    let name = named(&part)?;
+    if !app.parts.bots.revoke_bot(&name, Some(&me.user), now_ms()).await? {
+        return Err(HttpError::UserNotFound);
+    }
+    tracing::warn!(bot = name.as_str(), by = me.user.as_str(), "revoked a bot");
+    Ok(answer::json(StatusCode::OK, &Nothing {}))
+}
+
+/// A webhook to be made.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct WebhookOrder {
+    /// The name of one of the rooms of the bot.
+    room: String,
+}
+
+/// The address of a webhook.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct WebhookAddress {
+    /// The address, below the public URL of the server where it is known. It is shown once.
+    url: String,
+}
+
+/// Makes a webhook of a bot.
+pub(super) async fn create_webhook(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, part, .. } = call;
+    let (me, body) = administrator::read(&app, request).await?;
+    let name = named(&part)?;
+    let WebhookOrder { room } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
+    let room = RoomName::parse(&room)?;
+    let path = make_webhook(&*app.parts.bots, name, room, Some(&me.user), now_ms()).await?;
+    Ok(answer::json(StatusCode::CREATED, &WebhookAddress { url: app.link(&path) }))
+}

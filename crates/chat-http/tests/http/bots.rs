@@ -1,0 +1,148 @@
+//! Bots: their tokens, their messages, and webhooks.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Chat, Reply};
+use crate::rooms::promote;
+use crate::wire::Wire;
+
+/// Calls as a program does, with a token.
+async fn call(chat: &Chat, method: &str, path: &str, token: &str, key: Option<&str>, body: Value) -> Reply {
+    let bearer = format!("Bearer {token}");
+    let mut headers = vec![("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+    headers.extend(key.map(|key| ("Idempotency-Key", key)));
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    chat.call(method, path, &headers, body.as_bytes()).await
+}
+
+/// A bot with a token for these rooms.
+async fn bot(chat: &Chat, root: &str, name: &str, rooms: &[&str]) -> String {
+    let made = chat.json("POST", "/api/bots", root, json!({ "name": name, "rooms": rooms })).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    made.json()["token"].as_str().unwrap().to_owned()
+}
+
+fn texts(reply: &Reply) -> Vec<String> {
+    let list = reply.json();
+    let messages = list["messages"].as_array().unwrap().iter();
+    messages.map(|message| format!("{} {}", message["seq"], message["text"].as_str().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn a_bot_posts_and_reads_in_its_rooms_only() {
+    let chat = Chat::start().await;
+    let root = chat.sign_in("anna").await;
+    promote(&chat, "anna").await;
+    let open = chat.create_room(&root, json!({"title": "Deploys"})).await;
+    let closed = chat.create_room(&root, json!({"title": "Board", "access": "closed"})).await;
+    let token = bot(&chat, &root, "Robot", &[&open, &closed]).await;
+    assert!(token.starts_with("bot_") && token.len() > 40, "{token}");
+    let path = format!("/api/rooms/{open}/messages");
+
+    let alice = chat.sign_in("alice").await;
+    let mut socket = Wire::open_v2(&chat, &alice).await;
+    socket.send(&json!({"type": "join", "room": open})).await;
+    socket.next_of("joined").await;
+
+    let posted = call(&chat, "POST", &path, &token, Some("k1"), json!({"text": " done @alice "})).await;
+    assert_eq!((posted.status, posted.json()["seq"].as_u64()), (201, Some(1)), "{posted:?}");
+    let frame = socket.next_of("message").await;
+    assert_eq!((&frame["from"], &frame["text"]), (&json!("Robot"), &json!("done @alice")));
+    assert_eq!(frame["mentions"], json!(["alice"]));
+    let again = call(&chat, "POST", &path, &token, Some("k1"), json!({"text": "other"})).await;
+    assert_eq!((again.status, again.json()), (200, posted.json()));
+    let answer = json!({"text": "two", "reply_to": 1});
+    assert_eq!(call(&chat, "POST", &path, &token, None, answer).await.status, 201);
+    let listed = call(&chat, "GET", &path, &token, None, Value::Null).await;
+    assert_eq!(texts(&listed), ["1 done @alice", "2 two"]);
+    assert_eq!(listed.json()["messages"][1]["reply_to"], 1);
+    let page = call(&chat, "GET", &format!("{path}?after=0&limit=1"), &token, None, Value::Null).await;
+    assert_eq!((texts(&page), &page.json()["next"]), (vec!["1 done @alice".to_owned()], &json!(1)));
+    let page = call(&chat, "GET", &format!("{path}?before=2"), &token, None, Value::Null).await;
+    assert_eq!(texts(&page), ["1 done @alice"]);
+
+    // A closed room needs a moderator, too; other rooms the token is not for.
+    let board = format!("/api/rooms/{closed}/messages");
+    let hi = || json!({"text": "hi"});
+    let refused = call(&chat, "POST", &board, &token, None, hi()).await;
+    assert_eq!(refused.refusal(), (403, "you may not write to this room".to_owned()));
+    assert_eq!(call(&chat, "GET", &board, &token, None, Value::Null).await.status, 403);
+    let added = chat.json("PUT", &format!("/api/rooms/{closed}/members/Robot"), &root, json!({})).await;
+    assert_eq!(added.status, 200, "{added:?}");
+    assert_eq!(call(&chat, "POST", &board, &token, None, hi()).await.status, 201);
+    let refused = call(&chat, "POST", "/api/rooms/general/messages", &token, None, hi()).await;
+    assert_eq!(refused.refusal(), (403, "this token is not for this room".to_owned()));
+    // The token is good for messages only.
+    assert_eq!(call(&chat, "GET", "/api/me", &token, None, Value::Null).await.status, 401);
+    assert_eq!(call(&chat, "POST", &path, "bot_wrong", None, hi()).await.status, 401);
+
+    let removed = chat.json("DELETE", "/api/bots/Robot", &root, Value::Null).await;
+    assert_eq!(removed.status, 200);
+    assert_eq!(call(&chat, "POST", &path, &token, None, hi()).await.status, 401);
+    let bots = chat.get("/api/bots", &root).await.json();
+    assert_eq!((&bots["bots"][0]["name"], &bots["bots"][0]["revoked"]), (&json!("Robot"), &json!(true)));
+    assert_eq!(chat.get("/api/bots", &alice).await.status, 403);
+    // A new token for the old name; not for that of a person.
+    bot(&chat, &root, "Robot", &[&open]).await;
+    let taken = chat.json("POST", "/api/bots", &root, json!({"name": "alice", "rooms": [open]})).await;
+    assert_eq!(taken.refusal(), (400, "another account has this name".to_owned()));
+}
+
+#[tokio::test]
+async fn people_post_with_their_sessions_and_privately() {
+    let chat = Chat::start().await;
+    let alice = chat.sign_in("alice").await;
+    let bob = chat.sign_in("bob").await;
+    let hi = || json!({"text": "hi"});
+    let sent = chat.json("POST", "/api/users/bob/messages", &alice, hi()).await;
+    assert_eq!((sent.status, sent.json()["seq"].as_u64()), (201, Some(1)), "{sent:?}");
+    assert_eq!(texts(&chat.get("/api/users/alice/messages", &bob).await), ["1 hi"]);
+    let nobody = chat.json("POST", "/api/users/nobody/messages", &alice, hi()).await;
+    assert_eq!(nobody.refusal(), (404, "there is no account of this name".to_owned()));
+    let nowhere = chat.json("POST", "/api/rooms/nowhere/messages", &alice, hi()).await;
+    assert_eq!(nowhere.refusal(), (404, "there is no such room".to_owned()));
+    let blank = chat.json("POST", "/api/users/bob/messages", &alice, json!({"text": " "})).await;
+    assert_eq!(blank.refusal(), (400, "the text is blank".to_owned()));
+    let both = chat.get("/api/users/bob/messages?after=1&before=2", &alice).await;
+    assert_eq!(both.refusal(), (400, "after and before exclude each other".to_owned()));
+    let headers = [("Cookie", alice.as_str()), ("Idempotency-Key", "")];
+    let no_key = chat.call("POST", "/api/users/bob/messages", &headers, hi().to_string().as_bytes()).await;
+    assert_eq!(no_key.status, 400, "{no_key:?}");
+    assert_eq!(chat.json("POST", "/api/users/bob/messages", "", hi()).await.status, 401);
+}
+
+#[tokio::test]
+async fn what_posts_to_slack_posts_here() {
+    let chat = Chat::start().await;
+    let root = chat.sign_in("anna").await;
+    promote(&chat, "anna").await;
+    let room = chat.create_room(&root, json!({"title": "Alerts"})).await;
+    bot(&chat, &root, "Watch", &[&room]).await;
+    let made = chat.json("POST", "/api/bots/Watch/webhooks", &root, json!({"room": room})).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let path = made.json()["url"].as_str().unwrap().to_owned();
+    let other = chat.json("POST", "/api/bots/Watch/webhooks", &root, json!({"room": "general"})).await;
+    assert_eq!(other.status, 404);
+
+    let post = async |kind: &str, body: &str| {
+        chat.call("POST", &path, &[("Content-Type", kind)], body.as_bytes()).await
+    };
+    let done = post("application/json", r#"{"text": "disk &gt; 90 % on <https://a.example|host>"}"#).await;
+    assert_eq!((done.status, done.body.as_slice()), (200, b"ok".as_slice()), "{done:?}");
+    let form = "payload=%7B%22attachments%22%3A%5B%7B%22fallback%22%3A%22down+again%22%7D%5D%7D";
+    assert_eq!(post("application/x-www-form-urlencoded", form).await.status, 200);
+    // curl's default type, with JSON.
+    assert_eq!(post("application/x-www-form-urlencoded", r#"{"text": "three"}"#).await.status, 200);
+    let long = json!({"text": "x".repeat(10_000)}).to_string();
+    assert_eq!(post("application/json", &long).await.status, 200);
+    let listed = chat.get(&format!("/api/rooms/{room}/messages?before=4"), &root).await;
+    assert_eq!(texts(&listed), ["1 disk > 90 % on [host](https://a.example)", "2 down again", "3 three"]);
+    assert_eq!(listed.json()["messages"][0]["from"], "Watch");
+
+    assert_eq!(post("application/json", "{}").await.refusal(), (400, "the text is blank".to_owned()));
+    assert_eq!(post("application/json", "[]").await.refusal(), (400, "invalid json".to_owned()));
+    let unknown = chat.call("POST", "/hooks/0123", &[], b"{}").await;
+    assert_eq!(unknown.status, 404);
+    chat.json("DELETE", "/api/bots/Watch", &root, Value::Null).await;
+    assert_eq!(post("application/json", r#"{"text": "late"}"#).await.status, 404);
+}

@@ -1,0 +1,164 @@
+//! What a program does in the chat without a socket.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chat_core::{
+    Entry, HubOptions, MessageText, Nonce, PageFrom, Pair, RateLimit, Role, RoomName, TextError, Topic,
+    Username,
+};
+use chat_shard::{
+    Author, ChatHandle, Followed, HandleParts, HookFuture, HookSet, Hooks, Post, PostError, Proposed,
+    ShardOptions, Shards, Verdict,
+};
+use chat_store::{MemoryStore, NewUser, RoomRepository as _, UserRepository as _};
+
+fn name(name: &str) -> Username {
+    Username::known(name).unwrap()
+}
+
+fn room() -> RoomName {
+    RoomName::parse("kitchen").unwrap()
+}
+
+fn post(from: &str, text: &str) -> Post {
+    Post {
+        topic: Topic::Room(room()),
+        author: Author::User(name(from)),
+        text: text.to_owned(),
+        nonce: None,
+        reply_to: None,
+        mentions: None,
+        mention_all: false,
+        files: Vec::new(),
+    }
+}
+
+struct Chat {
+    shards: Arc<Shards>,
+    handle: ChatHandle,
+}
+
+impl Chat {
+    async fn start(options: ShardOptions) -> Self {
+        let store = Arc::new(MemoryStore::default());
+        store.add_rooms(&[(room(), "Kitchen".to_owned())], 1).await.unwrap();
+        for user in ["alice", "bob"] {
+            let user =
+                NewUser { name: name(user), password_hash: String::new(), avatar: None, created_at_ms: 1 };
+            store.create_user(&user).await.unwrap();
+        }
+        let options = ShardOptions { shards: NonZeroUsize::new(2).unwrap(), ..options };
+        let shards = Arc::new(Shards::start(options, store.clone()).unwrap());
+        let parts = HandleParts { log: store.clone(), rooms: store.clone(), sessions: store };
+        Self { handle: ChatHandle::new(Arc::clone(&shards), parts), shards }
+    }
+
+    async fn texts(&self) -> Vec<String> {
+        let page = self.handle.page(&Topic::Room(room()), PageFrom::Latest, 50).await.unwrap();
+        page.entries.iter().map(|entry| entry.body.text().to_owned()).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_post_is_stored_once_for_each_nonce() {
+    let chat = Chat::start(ShardOptions::default()).await;
+    let mut entries = chat.handle.entries(Topic::Room(room()), 1 << 20);
+    let nonce = Nonce::parse("one");
+    let first = Post { nonce: nonce.clone(), ..post("alice", "  hi @bob! ") };
+    let first = chat.handle.post(first).await.unwrap();
+    assert_eq!((first.seq, first.duplicate), (1, false));
+    let again = chat.handle.post(Post { nonce, ..post("alice", "other") }).await.unwrap();
+    assert_eq!((again.seq, again.at_ms, again.duplicate), (1, first.at_ms, true));
+    assert_eq!(chat.texts().await, ["hi @bob!"]);
+    let Some(Followed::Entry(entry)) = entries.next().await else { panic!("no entry") };
+    assert_eq!(entry.body.mentions().unwrap().names, [name("bob")]);
+    assert_eq!(chat.handle.members(&room(), None, 10).await.unwrap().len(), 1);
+
+    let private = |to: &str| {
+        let topic = Topic::Pair(Pair::new(name("alice"), name(to)));
+        chat.handle.post(Post { topic, ..post("alice", "psst") })
+    };
+    assert_eq!(private("bob").await.unwrap().seq, 1);
+    assert_eq!(private("nobody").await, Err(PostError::NoRecipient));
+    chat.shards.stop().await;
+    assert_eq!(entries.next().await, None);
+    assert_eq!(chat.handle.post(post("alice", "late")).await, Err(PostError::Unavailable));
+}
+
+#[tokio::test]
+async fn the_rules_of_sockets_hold() {
+    let rate = Some(RateLimit { burst: 2, per_second: 1 });
+    let hub = HubOptions { rate, text_max_chars: 10, ..HubOptions::default() };
+    let chat = Chat::start(ShardOptions { hub, ..ShardOptions::default() }).await;
+    let refused = |text: &str| chat.handle.post(post("bob", text));
+    assert_eq!(refused(" ").await, Err(TextError::Blank.into()));
+    assert_eq!(refused("eleven chars").await, Err(TextError::TooLong { max: 10 }.into()));
+    let topic = Topic::Room(RoomName::parse("nowhere").unwrap());
+    assert_eq!(chat.handle.post(Post { topic, ..post("bob", "hi") }).await, Err(PostError::NoRoom));
+    // The third of three posts within a second is one too many.
+    let mut posted = 0;
+    let too_fast = loop {
+        match chat.handle.post(post("alice", "hi")).await {
+            Ok(_) if posted < 1_000 => posted += 1,
+            other => break other,
+        }
+    };
+    assert!(matches!(too_fast, Err(PostError::TooFast { retry_after_ms: 1..=1_000 })), "{too_fast:?}");
+    assert!(posted >= 2);
+    // The program itself has no limit, needs no account, and becomes no member.
+    for _ in 0..3 {
+        let author = Author::Server(name("Deploys"));
+        chat.handle.post(Post { author, ..post("", "done") }).await.unwrap();
+    }
+    assert_eq!(chat.handle.members(&room(), None, 10).await.unwrap(), [(name("alice"), Role::Member)]);
+    chat.shards.stop().await;
+}
+
+/// Refuses "no", replaces "old", never answers to "wait".
+#[derive(Default)]
+struct Strict {
+    stored: Mutex<Vec<String>>,
+}
+
+impl Hooks for Strict {
+    fn before_append<'a>(&'a self, proposed: Proposed<'a>) -> HookFuture<'a, Verdict> {
+        Box::pin(async move {
+            match proposed.text {
+                "no" => Verdict::Refuse("not here, please".to_owned()),
+                "old" => Verdict::Replace(MessageText::stored("new")),
+                "wait" => std::future::pending().await,
+                _ => Verdict::Accept,
+            }
+        })
+    }
+
+    fn stored(&self, entries: &[Arc<Entry>]) {
+        let texts = entries.iter().map(|entry| entry.body.text().to_owned());
+        self.stored.lock().unwrap().extend(texts);
+    }
+}
+
+#[tokio::test]
+async fn hooks_refuse_and_replace_and_a_hook_that_hangs_lets_nothing_through() {
+    let hooks = Arc::new(Strict::default());
+    let options = ShardOptions {
+        hooks: HookSet::new(hooks.clone()),
+        hook_timeout: Duration::from_millis(500),
+        ..ShardOptions::default()
+    };
+    let chat = Chat::start(options).await;
+    let send = |text: &str, nonce: &str| {
+        chat.handle.post(Post { nonce: Nonce::parse(nonce), ..post("alice", text) })
+    };
+    assert_eq!(send("no", "1").await, Err(PostError::Refused("not here, please".into())));
+    assert_eq!(send("old", "2").await.unwrap().seq, 1);
+    assert_eq!(send("wait", "3").await, Err(PostError::Unavailable));
+    // The nonce stands for what was stored first, whatever the hook would say now.
+    assert!(send("no", "2").await.unwrap().duplicate);
+    assert_eq!(send("yes", "1").await.unwrap().seq, 2);
+    assert_eq!(chat.texts().await, ["new", "yes"]);
+    assert_eq!(*hooks.stored.lock().unwrap(), ["new", "yes"]);
+    chat.shards.stop().await;
+}

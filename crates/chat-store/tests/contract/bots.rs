@@ -1,0 +1,136 @@
+//! Bots and webhooks.
+
+use chat_core::SecretHash;
+use chat_store::{Bot, NewBan, NewBot, NewUser, NewWebhook, WEBHOOKS_MAX, Webhook};
+
+use crate::common::{TestStore, name, room_name};
+
+every_store! {
+    a_token_finds_its_bot_until_it_is_revoked,
+    the_name_of_a_person_makes_no_bot,
+    a_webhook_is_for_a_room_of_its_bot,
+    a_banned_or_removed_bot_has_no_token,
+}
+
+fn secret(byte: u8) -> SecretHash {
+    SecretHash::from_bytes([byte; 32])
+}
+
+fn bot(token: u8, rooms: &[&str]) -> NewBot {
+    NewBot {
+        name: name("robot"),
+        token: secret(token),
+        rooms: rooms.iter().map(|room| room_name(room)).collect(),
+        by: Some(name("alice")),
+        created_at_ms: 1_000 + u64::from(token),
+    }
+}
+
+/// A bot with its account.
+async fn made(store: &TestStore, token: u8, rooms: &[&str]) {
+    assert!(store.bots.put_bot(&bot(token, rooms)).await.unwrap());
+    if store.users.find_user(&name("robot")).await.unwrap().is_none() {
+        store.account("robot").await;
+    }
+}
+
+async fn audited(store: &TestStore) -> Vec<String> {
+    let entries = store.administration.audit(None, 10).await.unwrap();
+    let words = entries.iter().rev().map(|entry| {
+        let details = entry.details.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{} {}{details}", entry.action.as_str(), entry.target)
+    });
+    words.collect()
+}
+
+async fn a_token_finds_its_bot_until_it_is_revoked(store: TestStore) {
+    assert_eq!(store.bots.find_bot(&secret(1)).await.unwrap(), None);
+    made(&store, 1, &["b", "a", "b"]).await;
+    let expected = Bot {
+        name: name("robot"),
+        rooms: vec![room_name("a"), room_name("b")],
+        by: Some(name("alice")),
+        created_at_ms: 1_001,
+        has_token: true,
+        webhooks: 0,
+    };
+    assert_eq!(store.bots.find_bot(&secret(1)).await.unwrap(), Some(expected.clone()));
+    assert_eq!(store.bots.bots().await.unwrap(), [expected]);
+    // A lost answer.
+    made(&store, 1, &["a", "b"]).await;
+    // A new token for other rooms.
+    made(&store, 2, &["c"]).await;
+    assert_eq!(store.bots.find_bot(&secret(1)).await.unwrap(), None);
+    let found = store.bots.find_bot(&secret(2)).await.unwrap().unwrap();
+    assert_eq!((found.rooms, found.created_at_ms), (vec![room_name("c")], 1_001));
+    let by = name("alice");
+    assert!(store.bots.revoke_bot(&name("robot"), Some(&by), 2_000).await.unwrap());
+    assert!(!store.bots.revoke_bot(&name("robot"), Some(&by), 2_000).await.unwrap());
+    assert_eq!(store.bots.find_bot(&secret(2)).await.unwrap(), None);
+    let bots = store.bots.bots().await.unwrap();
+    assert_eq!((bots[0].has_token, bots[0].rooms.len()), (false, 0));
+    assert_eq!(
+        audited(&store).await,
+        [
+            r#"bot.create robot{"rooms":["b","a","b"]}"#,
+            r#"bot.create robot{"rooms":["c"]}"#,
+            "bot.revoke robot"
+        ]
+    );
+}
+
+async fn the_name_of_a_person_makes_no_bot(store: TestStore) {
+    store.account("robot").await;
+    assert!(!store.bots.put_bot(&bot(1, &["a"])).await.unwrap());
+    assert_eq!(store.bots.bots().await.unwrap(), []);
+    assert_eq!(audited(&store).await, [""; 0]);
+}
+
+async fn a_webhook_is_for_a_room_of_its_bot(store: TestStore) {
+    let webhook = |secret_of: u8, room: &str| NewWebhook {
+        secret: secret(secret_of),
+        bot: name("robot"),
+        room: room_name(room),
+    };
+    let create = async |new: NewWebhook| store.bots.create_webhook(&new, None, 5).await.unwrap();
+    assert!(!create(webhook(7, "a")).await, "there is no such bot");
+    made(&store, 1, &["a"]).await;
+    assert!(!create(webhook(7, "b")).await, "not its room");
+    assert!(create(webhook(7, "a")).await);
+    assert!(create(webhook(7, "a")).await, "a lost answer");
+    let found = store.bots.find_webhook(&secret(7)).await.unwrap();
+    assert_eq!(found, Some(Webhook { bot: name("robot"), room: room_name("a") }));
+    assert_eq!(store.bots.bots().await.unwrap()[0].webhooks, 1);
+    for number in 1..WEBHOOKS_MAX {
+        assert!(create(webhook(100 + u8::try_from(number).unwrap(), "a")).await);
+    }
+    assert!(!create(webhook(8, "a")).await, "one too many");
+    store.bots.revoke_bot(&name("robot"), None, 6).await.unwrap();
+    assert_eq!(store.bots.find_webhook(&secret(7)).await.unwrap(), None);
+    assert!(!create(webhook(8, "a")).await);
+}
+
+async fn a_banned_or_removed_bot_has_no_token(store: TestStore) {
+    made(&store, 1, &["a"]).await;
+    let new = NewWebhook { secret: secret(7), bot: name("robot"), room: room_name("a") };
+    assert!(store.bots.create_webhook(&new, None, 5).await.unwrap());
+    let has_any = async || {
+        let bot = store.bots.find_bot(&secret(1)).await.unwrap();
+        let webhook = store.bots.find_webhook(&secret(7)).await.unwrap();
+        [bot.is_some(), webhook.is_some()]
+    };
+    let reason = String::new();
+    let ban = NewBan { user: name("robot"), reason, delete_messages: false, without_account: false };
+    store.administration.ban(&ban, None, 6).await.unwrap().unwrap();
+    assert_eq!(has_any().await, [false, false]);
+    store.administration.unban(&name("robot"), None, 7).await.unwrap();
+    assert_eq!(has_any().await, [true, true]);
+    store.users.remove_user(&name("robot")).await.unwrap();
+    assert_eq!(has_any().await, [false, false]);
+    // Who gets the name does not get the token.
+    let password_hash = "$argon2id$…".to_owned();
+    let again = NewUser { name: name("robot"), password_hash, avatar: None, created_at_ms: 9 };
+    store.users.recreate_user(&again).await.unwrap();
+    assert_eq!(has_any().await, [false, false]);
+    assert_eq!(store.bots.bots().await.unwrap(), []);
+}

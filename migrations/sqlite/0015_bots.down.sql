@@ -1,0 +1,3 @@
+DROP TABLE webhooks;
+DROP TABLE bot_rooms;
+DROP TABLE bots;

@@ -1,0 +1,140 @@
+// The page of the settings for bots: a form that makes one, and the list of them.
+
+import * as rooms from "../rooms.js";
+import { ask } from "../view/ask.js";
+import { button, element, isolated, symbol } from "../view/dom.js";
+import { make } from "../view/make.js";
+import { addSymbols } from "../view/symbols.js";
+import { t, titleOf } from "../words.js";
+import * as calls from "./calls.js";
+import { apart, choose, fieldOf, listOf, selectOf, showLink, showOnce } from "./pieces.js";
+import { sentenceOf } from "./wording.js";
+
+export class BotsPage {
+  #name = make("input", { id: "bot-name", maxlength: "24", autocomplete: "off", dir: "auto", required: true });
+  #room = selectOf("bot-room", []);
+  #submit = make("button", { class: "primary", "data-t": "makeBot" });
+  #wrong = make("p", { class: "error", role: "alert" });
+  #form = make(
+    "form",
+    { id: "bot-form", novalidate: true },
+    make("p", { class: "quiet", "data-t": "botsHint" }),
+    fieldOf(this.#name, "botName"),
+    fieldOf(this.#room, "botRoom"),
+    this.#wrong,
+    make("div", { class: "buttons" }, this.#submit),
+  );
+  #parts = listOf("bots", "botsPage");
+  node = make("div", { class: "bots" }, this.#form, this.#parts.node);
+  /** @type {rooms.Room[]} */
+  #rooms = [];
+  /** @type {calls.Bot[]} */
+  #bots = [];
+  #isLoaded = false;
+
+  constructor() {
+    addSymbols({ hook: "M12 3v9a4 4 0 1 1-4-4M12 3h4" });
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#make();
+    });
+  }
+
+  async open() {
+    this.#wrong.textContent = "";
+    this.retranslate();
+    await Promise.all([this.#load(), this.#loadRooms()]);
+  }
+
+  retranslate() {
+    choose(this.#room, this.#rooms.map(({ name, title }) => /** @type {[string, string]} */ ([name, titleOf(name, title)])));
+    this.#parts.list.replaceChildren(...this.#bots.map((bot) => this.#line(bot)));
+    this.#parts.words.textContent = this.#isLoaded && this.#bots.length === 0 ? t.noBots : "";
+  }
+
+  async #load() {
+    try {
+      this.#bots = (await calls.bots()).filter(({ revoked }) => !revoked);
+      this.#isLoaded = true;
+      this.#parts.wrong.textContent = "";
+    } catch (error) {
+      this.#parts.wrong.textContent = sentenceOf(error);
+    }
+    this.retranslate();
+  }
+
+  async #loadRooms() {
+    try {
+      const found = await rooms.rooms({ limit: 200 });
+      this.#rooms = found.rooms.filter(({ archived }) => !archived);
+      this.retranslate();
+    } catch (error) {
+      this.#wrong.textContent = sentenceOf(error);
+    }
+  }
+
+  /** @param {string} name */
+  #titleOf(name) {
+    return titleOf(name, this.#rooms.find((room) => room.name === name)?.title ?? "");
+  }
+
+  /** @param {calls.Bot} bot */
+  #line(bot) {
+    const { name, rooms: names, webhooks } = bot;
+    const facts = [...names.map((room) => apart(this.#titleOf(room))), ...(webhooks ? [t.webhooksOf(webhooks)] : [])];
+    const hook = button("icon", symbol("hook"));
+    hook.ariaLabel = hook.title = t.makeWebhook;
+    hook.addEventListener("click", () => this.#hook(bot));
+    const revoke = button("icon", symbol("close"));
+    revoke.ariaLabel = revoke.title = t.revokeBot;
+    revoke.addEventListener("click", () => this.#revoke(name));
+    const line = element("li", "", element("div", "", isolated(name, "title"), element("small", "", facts.join(" · "))), hook, revoke);
+    line.dataset.name = name;
+    return line;
+  }
+
+  async #make() {
+    if (this.#submit.ariaBusy === "true") return;
+    this.#submit.ariaBusy = "true";
+    this.#wrong.textContent = "";
+    try {
+      const { name, token } = await calls.makeBot(this.#name.value, [this.#room.value]);
+      this.#name.value = "";
+      await showOnce(t.botMade(apart(name)), t.botTokenOnce, token, t.copyToken);
+      await this.#load();
+    } catch (error) {
+      this.#wrong.textContent = sentenceOf(error);
+    } finally {
+      this.#submit.ariaBusy = null;
+    }
+  }
+
+  /** @param {calls.Bot} bot */
+  async #hook({ name, rooms: names }) {
+    const chosen = this.#room.value;
+    const room = names.includes(chosen) ? chosen : (names[0] ?? "");
+    try {
+      const { url } = await calls.makeWebhook(name, room);
+      await showLink(t.webhookMade(apart(name), apart(this.#titleOf(room))), t.webhookOnce, url);
+      await this.#load();
+    } catch (error) {
+      this.#parts.wrong.textContent = sentenceOf(error);
+    }
+  }
+
+  /** @param {string} name */
+  async #revoke(name) {
+    if (!(await ask(t.revokeBotQuestion(apart(name)), t.revokeBot, t.revokeBotHint))) return;
+    let sentence = "";
+    try {
+      await calls.revokeBot(name);
+    } catch (error) {
+      sentence = sentenceOf(error);
+    }
+    await this.#load();
+    if (sentence) this.#parts.wrong.textContent = sentence;
+    // The button that had the focus is gone.
+    const next = this.#parts.list.querySelector("button") ?? this.#submit;
+    if (next instanceof HTMLElement) next.focus();
+  }
+}
