@@ -80,11 +80,13 @@ impl HookSet {
     }
 
     /// The hooks, if there are any.
+    #[cfg(feature = "sockets")]
     pub(crate) fn get(&self) -> Option<&Arc<dyn Hooks>> {
         self.0.as_ref()
     }
 
     /// Tells the hooks of entries that are stored.
+    #[cfg(feature = "sockets")]
     pub(crate) fn stored(&self, entries: &[Arc<Entry>]) {
         if let Some(hooks) = self.0.as_ref().filter(|_| !entries.is_empty()) {
             hooks.stored(entries);

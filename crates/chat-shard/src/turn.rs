@@ -32,6 +32,7 @@ pub struct Turn<A> {
 
 /// What a shard has to do next at the end of a turn.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and never stored")]
 pub enum Action<A> {
     /// Perform this output, which is no [`Output::Append`].
     Output(Output),
