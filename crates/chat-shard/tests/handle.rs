@@ -110,7 +110,7 @@ async fn the_rules_of_sockets_hold() {
     // The program itself has no limit, needs no account, and becomes no member.
     for _ in 0..3 {
         let author = Author::Server(name("Deploys"));
-        chat.handle.post(Post { author, ..post("", "done") }).await.unwrap();
+        chat.handle.post(Post { author, ..post("alice", "done") }).await.unwrap();
     }
     assert_eq!(chat.handle.members(&room(), None, 10).await.unwrap(), [(name("alice"), Role::Member)]);
     chat.shards.stop().await;
