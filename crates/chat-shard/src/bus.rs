@@ -74,7 +74,7 @@ impl Bus {
         calls.last += 1;
         let call = calls.last;
         // Callers that have given up do not wait any more.
-        if call % CALLS_SWEEP == 0 {
+        if call.is_multiple_of(CALLS_SWEEP) {
             calls.waiting.retain(|_, sender| !sender.is_closed());
         }
         calls.waiting.insert(call, sender);

@@ -21,7 +21,9 @@ impl Hook {
     pub(crate) fn refuses(self, body: &Body) -> bool {
         let mut hasher = DefaultHasher::new();
         body.text().hash(&mut hasher);
-        self.refuses && matches!(body, Body::Message { .. } | Body::Edit { .. }) && hasher.finish() % 8 == 0
+        self.refuses
+            && matches!(body, Body::Message { .. } | Body::Edit { .. })
+            && hasher.finish().is_multiple_of(8)
     }
 
     /// A draft with its verdict, as the log's writer hands it to the log.

@@ -1,5 +1,7 @@
 //! The example, as clients on TCP see it.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
 #[expect(dead_code, reason = "`main` listens on a fixed port")]
 #[path = "../examples/lines.rs"]
 mod lines;

@@ -14,9 +14,9 @@ use chat_store::{
     DuePush, EventLog, FileRepository, Invite, InvitePosition, InviteRefused, InvitesOf, ListedReport,
     ListedRoom, LogPosition, MemoryStore, MessageReactions, MessagesOf, NewBan, NewBot, NewInvite,
     NewPasswordLink, NewPushSubscription, NewReport, NewUser, NewWebhook, PasswordChange, ProfileField,
-    PushRepository, PushResult, RegistrationTerms, Report, ReportState, ReportsOf, RoleChange, RoomRepository, SearchIndex,
-    SearchPage, SearchQuery, ServerProfile, Session, SessionRepository, StoreError, StoreFuture, User,
-    UserRepository, Webhook,
+    PushRepository, PushResult, RegistrationTerms, Report, ReportState, ReportsOf, RoleChange,
+    RoomRepository, SearchIndex, SearchPage, SearchQuery, ServerProfile, Session, SessionRepository,
+    StoreError, StoreFuture, User, UserRepository, Webhook,
 };
 use tokio::sync::Notify;
 
