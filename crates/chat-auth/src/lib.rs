@@ -30,6 +30,7 @@
 //! ```
 
 mod common_passwords;
+mod external_keys;
 mod failures;
 mod hash_queue;
 mod hasher;
@@ -44,6 +45,7 @@ mod sign_in_limiter;
 mod tokens;
 mod verdict;
 
+pub use external_keys::{ExternalKeys, ExternalKeysError, FetchedKeys};
 pub use network::Network;
 pub use password::{NO_PASSWORD, PASSWORD_MAX_BYTES, Password, PasswordError, PasswordRule};
 pub use passwords::{HashCost, HashFor, Passwords, PasswordsError, PasswordsOptions};

@@ -1,13 +1,14 @@
-//! The token of a session: a JWT, HS256.
+//! The token of a session: a JWT, HS256; and the tokens of another issuer.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation};
 use serde::{Deserialize, Serialize};
 
-use crate::SigningSecret;
 use crate::set_up_code::SetUpCode;
+use crate::{ExternalKeys, SigningSecret};
 
 /// The most bytes that a token may have. Tokens made here have about 250; another issuer
 /// may add claims of its own.
@@ -18,6 +19,7 @@ pub struct Tokens {
     signing: EncodingKey,
     checking: DecodingKey,
     validation: Validation,
+    external_keys: Option<Arc<ExternalKeys>>,
     options: TokenOptions,
 }
 
@@ -79,6 +81,13 @@ pub enum TokenError {
     /// The token is not valid yet.
     #[error("the token is not valid yet")]
     NotYetValid,
+    /// No key that is known has signed the token. The source of the keys may have another one by
+    /// now.
+    #[error("the token is signed with a key that is not known")]
+    UnknownKey,
+    /// The token is signed with a key of another issuer, and names a session of this server.
+    #[error("the token of another issuer names a session")]
+    ForeignSession,
     /// The token has no session, and tokens of other issuers are not accepted.
     #[error("the token has no session")]
     NoSession,
@@ -99,12 +108,30 @@ impl Tokens {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         let signing = EncodingKey::from_secret(secret.as_bytes());
-        Self { signing, checking: DecodingKey::from_secret(secret.as_bytes()), validation, options }
+        let checking = DecodingKey::from_secret(secret.as_bytes());
+        Self { signing, checking, validation, external_keys: None, options }
+    }
+
+    /// Accepts also tokens of another issuer that are signed with one of these keys, whatever
+    /// [`accept_external`](TokenOptions::accept_external) says of the shared secret.
+    #[must_use]
+    pub fn with_external_keys(mut self, keys: Arc<ExternalKeys>) -> Self {
+        self.external_keys = Some(keys);
+        self
+    }
+
+    /// Asks the source of the other issuer's keys again, after [`TokenError::UnknownKey`].
+    /// Returns whether it is worth while to check the token once more.
+    pub async fn refresh_external_keys(&self) -> bool {
+        match &self.external_keys {
+            Some(keys) => keys.refresh().await,
+            None => false,
+        }
     }
 
     /// Whether tokens of another issuer are valid.
     pub fn accepts_external(&self) -> bool {
-        self.options.accept_external
+        self.options.accept_external || self.external_keys.is_some()
     }
 
     /// The code with which a user becomes the first administrator. It follows from the secret,
@@ -143,8 +170,14 @@ impl Tokens {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(TokenError::TooLong);
         }
-        let data = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)
-            .map_err(TokenError::Forged)?;
+        let header = jsonwebtoken::decode_header(token).map_err(TokenError::Forged)?;
+        let is_foreign_key = header.alg != Algorithm::HS256;
+        let data = match &self.external_keys {
+            Some(keys) if is_foreign_key => self.decode_foreign(token, &header, keys)?,
+            // Any other algorithm is refused.
+            _ => jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)
+                .map_err(TokenError::Forged)?,
+        };
         // Other tokens that are signed with the same secret are no sign-ins (RFC 8725
         // §3.11).
         if data.header.typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
@@ -160,8 +193,11 @@ impl Tokens {
         if claims.nbf.is_some_and(|nbf| now < nbf) {
             return Err(TokenError::NotYetValid);
         }
+        if is_foreign_key && claims.sid.is_some() {
+            return Err(TokenError::ForeignSession);
+        }
         if claims.sid.is_none() {
-            if !self.options.accept_external {
+            if !is_foreign_key && !self.options.accept_external {
                 return Err(TokenError::NoSession);
             }
             let issuer = &self.options.external_issuer;
@@ -170,6 +206,28 @@ impl Tokens {
             }
         }
         Ok(claims)
+    }
+
+    /// Decodes a token that is signed with a key of another issuer. The algorithm is that of the
+    /// key, which never checks a token of another one.
+    fn decode_foreign(
+        &self,
+        token: &str,
+        header: &Header,
+        keys: &ExternalKeys,
+    ) -> Result<TokenData<Claims>, TokenError> {
+        let mut validation = self.validation.clone();
+        validation.algorithms = vec![header.alg];
+        let mut error = TokenError::UnknownKey;
+        for key in keys.matching(header) {
+            match jsonwebtoken::decode::<Claims>(token, &key, &validation) {
+                Ok(data) => return Ok(data),
+                // Without an id, the next key may have signed it.
+                Err(cause) if header.kid.is_some() => error = TokenError::Forged(cause),
+                Err(_) => {}
+            }
+        }
+        Err(error)
     }
 
     /// How long a token is valid, in seconds.
