@@ -1,6 +1,8 @@
 // The HTTP interface of the server: one function for each request. Requests about
 // accounts and sessions are in `account.js`. No DOM.
 
+import { BASE } from "./logic/address.js";
+
 /** @typedef {{ username: string, avatar: string, features?: string[], push_key?: string }} User `avatar` is empty where there is none; `features`: what the server has, of oneself only; so is `push_key`, the key for notifications */
 
 /** A request that failed. `status` is the HTTP status, or 0 if there was no answer. */
@@ -32,7 +34,7 @@ export async function user(name) {
 }
 
 /**
- * @param {string} path
+ * @param {string} path below the base
  * @param {RequestInit} [init]
  * @returns {Promise<any>} the body of the answer
  * @throws {ApiError} if the server refuses, or does not answer in time
@@ -41,7 +43,7 @@ export async function call(path, init) {
   let response;
   let body;
   try {
-    response = await fetch(path, { ...init, signal: AbortSignal.timeout(init?.body ? UPLOAD_TIMEOUT_MS : TIMEOUT_MS) });
+    response = await fetch(BASE + path, { ...init, signal: AbortSignal.timeout(init?.body ? UPLOAD_TIMEOUT_MS : TIMEOUT_MS) });
     // A proxy may answer with a page of its own.
     body = await response.json().catch(() => null);
   } catch {

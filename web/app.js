@@ -2,11 +2,11 @@
 // signed in.
 
 import * as api from "./api.js";
-import { targetOf } from "./logic/address.js";
+import { BASE, ROOT, below, targetOf } from "./logic/address.js";
 import { settings } from "./settings.js";
 import { knowPicture, avatar } from "./view/avatar.js";
 import { byId, isolated, LATER_AFTER_MS, symbol, TOUCH, want, wantStyle } from "./view/dom.js";
-import { chatTitle, learnWhose } from "./whose.js";
+import { chatTitle, learnWhose, signInAddress } from "./whose.js";
 import { language, setLanguage, t, translate, wantLaterWords } from "./words.js";
 
 /** @typedef {import("./view/chat.js").Chat} Chat */
@@ -48,13 +48,16 @@ byId("find", HTMLElement).addEventListener("click", () => chat?.find());
 
 async function start() {
   const { pathname, hash } = location;
+  // The service worker is for addresses that begin with the root.
+  if (pathname === BASE) history.replaceState(null, "", ROOT + hash);
   try {
-    if (/^\/(join|password)\/|^\/#setup=/.test(pathname + hash)) await import("./view/links.js").then(({ follow }) => follow({ enter, openDoor }));
+    if (/^\/(join|password)\/|^\/#setup=/.test((below(pathname) ?? "") + hash)) await import("./view/links.js").then(({ follow }) => follow({ enter, openDoor }));
     else await enter();
   } catch (error) {
     const isSignedOut = error instanceof api.ApiError && error.status === 401;
     const known = settings.user;
     if (isSignedOut) forgetKept();
+    if (isSignedOut && (await isElsewhere())) return;
     if (!isSignedOut && known) {
       // The server does not answer: what is written now is sent once it does.
       await begin(known);
@@ -63,7 +66,7 @@ async function start() {
       setTimeout(() => import("./view/chat.js").catch(() => {}), LATER_AFTER_MS);
     }
   }
-  navigator.serviceWorker?.register("/sw.js").catch(() => {});
+  navigator.serviceWorker?.register(`${BASE}/sw.js`).catch(() => {});
 }
 
 /** Opens the chat of the user who is signed in. */
@@ -75,7 +78,7 @@ async function enter() {
   const user = await (isKept ? Promise.race([asked, new Promise((done) => setTimeout(done, SHOWN_AFTER_MS, known))]) : asked);
   if (known && known.username !== user.username) {
     forgetKept();
-    history.replaceState(null, "", targetOf(location)?.key.startsWith("@") ? "/" : location.href);
+    history.replaceState(null, "", targetOf(location)?.key.startsWith("@") ? ROOT : location.href);
   }
   await begin(user);
 }
@@ -84,6 +87,7 @@ async function enter() {
 async function begin(user) {
   const { Chat } = await (chatCode ?? import("./view/chat.js"));
   settings.user = user;
+  sessionStorage.removeItem(SENT_AWAY);
   knowPicture(user.username, user.avatar);
   door?.close();
   frame.hidden = false;
@@ -119,7 +123,7 @@ async function end(isLeft = false) {
   } finally {
     await forgetKept();
     if ("PushManager" in window) await import("./push.js").then(({ forgetPush }) => forgetPush()).catch(() => {});
-    history.replaceState(null, "", "/");
+    history.replaceState(null, "", ROOT);
     location.reload();
   }
 }
@@ -140,6 +144,25 @@ async function openDoor(error, { entered = enter, invitation, isPasswordSet } = 
   door ??= new Door(entered, key.startsWith("#") ? key.slice(1) : "", invitation);
   door.open(error, isPasswordSet);
 }
+
+/**
+ * Goes where users sign in, if that is not here. A visitor who comes back without a session sees
+ * the door, which has a link, so that the browser does not go to and fro.
+ * @returns {Promise<boolean>} whether the browser leaves this page
+ */
+async function isElsewhere() {
+  const { sign_in_url } = (await learnWhose()) ?? {};
+  if (!sign_in_url || sessionStorage.getItem(SENT_AWAY) !== null) {
+    sessionStorage.removeItem(SENT_AWAY);
+    return false;
+  }
+  sessionStorage.setItem(SENT_AWAY, "yes");
+  location.replace(signInAddress(sign_in_url));
+  return true;
+}
+
+/** Where it is noted that a visitor was sent to sign in, and has not come back yet. */
+const SENT_AWAY = "sent to sign in";
 
 /** @param {import("./view/settings-dialog.js").PageName} [page] */
 function openSettings(page) {

@@ -1,6 +1,7 @@
 // Performs the outputs of `logic/client.js` with a socket, a timer and the store.
 // It decides nothing.
 
+import { BASE } from "./logic/address.js";
 import * as api from "./api.js";
 import { Client } from "./logic/client.js";
 import { nonce } from "./logic/outbox.js";
@@ -135,7 +136,7 @@ export class Session {
 
   #connect() {
     this.#close();
-    const url = new URL("/ws", location.href);
+    const url = new URL(`${BASE}/ws`, location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(url, "chat.v2");
     this.#socket = socket;

@@ -2,11 +2,14 @@
 // keeps no messages and no avatars. It notifies of messages that the server pushes while no
 // page is looked at; a click on a notification opens its message.
 
-const CACHE = "page";
+/** The path below which the server has the chat: empty, or such as `/chat`. */
+const BASE = location.pathname.slice(0, -"/sw.js".length);
+const ROOT = `${BASE}/`;
+const CACHE = `page${BASE}`;
 
 addEventListener("install", (event) => {
   skipWaiting();
-  event.waitUntil(fetch("/", { cache: "no-cache" }).then(keep));
+  event.waitUntil(fetch(ROOT, { cache: "no-cache" }).then(keep));
 });
 
 addEventListener("activate", (event) => event.waitUntil(clients.claim()));
@@ -17,9 +20,9 @@ addEventListener("fetch", (event) => {
   if (request.method !== "GET" || origin !== location.origin) {
     return;
   }
-  if (request.mode === "navigate" && /^\/($|(r|u|join|password)\/)/.test(pathname)) {
+  if (request.mode === "navigate" && pathname.startsWith(ROOT) && /^($|(r|u|join|password)\/)/.test(pathname.slice(ROOT.length))) {
     event.respondWith(page(event));
-  } else if (pathname.startsWith("/assets/")) {
+  } else if (pathname.startsWith(`${BASE}/assets/`)) {
     event.respondWith(asset(request));
   }
 });
@@ -52,13 +55,13 @@ async function notify(pushed) {
   }
   const { room, with: user, seq = 0, title = room, from = "", text = "", files = 0, language = "", chat = "" } = message ?? {};
   const tag = room ? `#${room}` : user ? `@${user}` : "push";
-  const data = room ? `/r/${encodeURIComponent(room)}#${seq}` : user ? `/u/${encodeURIComponent(user)}#${seq}` : "/";
+  const data = room ? `${BASE}/r/${encodeURIComponent(room)}#${seq}` : user ? `${BASE}/u/${encodeURIComponent(user)}#${seq}` : ROOT;
   const shown = await registration.getNotifications({ tag });
   if (shown.some((other) => Number(/\d+$/.exec(other.data)) > seq)) {
     return;
   }
   const body = text || (files > 0 ? "📎" : "");
-  const options = { body, tag, data, renotify: true, lang: language, icon: "/icons/icon-192.png" };
+  const options = { body, tag, data, renotify: true, lang: language, icon: `${BASE}/icons/icon-192.png` };
   await registration.showNotification((room ? `${from} · ${title}` : from) || chat || location.host, options);
   await countOnBadge();
 }
@@ -110,7 +113,7 @@ function isLarge(path) {
 
 /** The page from the server, or the kept one if the server gives no good answer, or none in time. */
 async function page(event) {
-  const kept = await caches.match("/");
+  const kept = await caches.match(ROOT);
   const response = fetch(event.request);
   // Also a page that comes too late to be shown is kept.
   event.waitUntil(response.then((late) => (late.ok ? keep(late.clone()) : undefined)).catch(() => {}));
@@ -132,13 +135,13 @@ async function keep(response) {
     return;
   }
   const html = await response.clone().text();
-  const named = [...new Set(Array.from(html.matchAll(/"(\/assets\/[^"#]+)"/g), ([, path]) => path))];
+  const named = [...new Set(Array.from(html.matchAll(/"(\/[^"#]*\bassets\/[^"#]+)"/g), ([, path]) => path))];
   const cache = await caches.open(CACHE);
   const kept = new Set((await cache.keys()).map(({ url }) => new URL(url).pathname));
   await cache.addAll(named.filter((path) => !kept.has(path) && !isLarge(path)));
-  await cache.put("/", response);
+  await cache.put(ROOT, response);
   for (const path of kept) {
-    if (path !== "/" && !named.includes(path)) {
+    if (path !== ROOT && !named.includes(path)) {
       await cache.delete(path);
     }
   }

@@ -16,6 +16,8 @@ import { t } from "./words.js";
  * @property {number} [password_min_chars]
  * @property {string[]} [features]
  * @property {boolean} [setup] whether there is no administrator yet
+ * @property {string} [sign_in_url] where users sign in instead of here
+ * @property {string} [oidc] what is on the button with which users sign in elsewhere and come back
  */
 
 /** What was known at the last visit, until the server answers. @type {ServerInfo | null} */
@@ -36,6 +38,16 @@ export function chatTitle() {
   const { title } = whose ?? {};
   // A server to which nobody has given a name has this one.
   return !title || title === "Chat" ? t.chat : title;
+}
+
+/**
+ * Where to sign in, with the way back.
+ * @param {string} url
+ */
+export function signInAddress(url) {
+  const address = new URL(url, location.href);
+  address.searchParams.set("next", location.pathname + location.hash);
+  return address.href;
 }
 
 async function ask() {

@@ -1,6 +1,8 @@
 // Files of messages: how they are shown, and which of them may be attached. Pure
 // functions.
 
+import { BASE } from "./address.js";
+
 /** @typedef {import("./outbox.js").FileOf} FileOf */
 
 /** @typedef {"picture" | "video" | "audio" | "card"} FileKind how a file is shown; a card can only be downloaded */
@@ -20,7 +22,7 @@ export function kindOf({ type, width, height }) {
  * @param {FileOf} file that is uploaded
  */
 export function addressOfFile({ id = "", name }) {
-  return `/files/${id}/${encodeURIComponent(name)}`;
+  return `${BASE}/files/${id}/${encodeURIComponent(name)}`;
 }
 
 /**

@@ -2,7 +2,7 @@
 // of the conversation, rooms and people to choose from, and what buttons and
 // shortcuts do.
 
-import { addressOf, DEFAULT_ROOM } from "../logic/address.js";
+import { DEFAULT_ROOM, ROOT, addressOf } from "../logic/address.js";
 import { Typing } from "../logic/typing.js";
 import { filesHere } from "../files-here.js";
 import { ASKED_EVERY_MS, Presence } from "../presence.js";
@@ -119,7 +119,7 @@ export class Above {
       isReadable: () => this.#foot.isReadable,
       hello: () => this.#hello(),
       newRoom: () => this.newRoom.open(),
-      invite: () => this.copy(new URL("/", location.href).href, t.addressCopied),
+      invite: () => this.copy(new URL(ROOT, location.href).href, t.addressCopied),
     });
     hooks.changed();
   }

@@ -1,5 +1,6 @@
 // The elements of the door, which a user who is signed in does not load.
 
+import { BASE } from "../logic/address.js";
 import { PictureCrop } from "./crop.js";
 import { symbol } from "./dom.js";
 import { languageButtons } from "./languages.js";
@@ -24,7 +25,7 @@ export function furnish(door) {
   const register = make(
     "form",
     // If the code that sends it breaks, method and action keep the password out of the address.
-    { id: "register", method: "post", action: "/api/register", enctype: "multipart/form-data", novalidate: true, hidden: true },
+    { id: "register", method: "post", action: `${BASE}/api/register`, enctype: "multipart/form-data", novalidate: true, hidden: true },
     nameField("register", make("small", { id: "register-name-hint", "data-t": "nameHint" })),
     passwordField("register", "new-password", passwordHint),
     crop,
@@ -33,12 +34,14 @@ export function furnish(door) {
   );
   const signIn = make(
     "form",
-    { id: "sign-in", method: "post", action: "/api/login", novalidate: true, hidden: true },
+    { id: "sign-in", method: "post", action: `${BASE}/api/login`, novalidate: true, hidden: true },
     nameField("sign-in"),
     passwordField("sign-in", "current-password"),
     make("p", { class: "error", role: "alert" }),
     make("button", { class: "primary", "data-t": "signIn" }),
   );
+  const elsewhere = make("a", { id: "sign-in-elsewhere", class: "primary", hidden: true });
+  const choice = make("div", { class: "segments", role: "group" }, toRegister, toSignIn);
   door.replaceChildren(
     make(
       "div",
@@ -48,10 +51,10 @@ export function furnish(door) {
       welcome,
       words,
     ),
-    make("div", { class: "card" }, make("div", { class: "segments", role: "group" }, toRegister, toSignIn), register, signIn),
+    make("div", { class: "card" }, elsewhere, choice, register, signIn),
     make("p", { class: "languages" }, ...languageButtons("link")),
   );
-  return { register, signIn, logo, title, welcome, words, toRegister, toSignIn, crop, passwordHint };
+  return { register, signIn, logo, title, welcome, words, toRegister, toSignIn, crop, passwordHint, elsewhere, choice };
 }
 
 /**

@@ -1,9 +1,9 @@
 // The door: the forms for signing in and registering.
 
 import { login, register } from "../account.js";
-import { NAME_MAX_CHARS } from "../logic/address.js";
+import { BASE, NAME_MAX_CHARS } from "../logic/address.js";
 import { Memory, settings } from "../settings.js";
-import { chatTitle, learnWhose, whose } from "../whose.js";
+import { chatTitle, learnWhose, signInAddress, whose } from "../whose.js";
 import { wording } from "../wording.js";
 import { t, titleAlone, titleOf, translate } from "../words.js";
 import { avatar, knowPicture } from "./avatar.js";
@@ -25,6 +25,8 @@ export class Door {
   #toSignIn;
   #crop;
   #passwordHint;
+  #elsewhere;
+  #choice;
   #entered;
   #room;
   /** @type {Invitation | undefined} */
@@ -40,7 +42,7 @@ export class Door {
     this.#entered = entered;
     this.#room = room;
     this.#invitation = invitation;
-    const { register, signIn, logo, title, welcome, words, toRegister, toSignIn, crop, passwordHint } = furnish(this.#door);
+    const { register, signIn, logo, title, welcome, words, toRegister, toSignIn, crop, passwordHint, elsewhere, choice } = furnish(this.#door);
     this.#register = register;
     this.#signIn = signIn;
     this.#logo = logo;
@@ -51,6 +53,8 @@ export class Door {
     this.#toSignIn = toSignIn;
     this.#crop = crop;
     this.#passwordHint = passwordHint;
+    this.#elsewhere = elsewhere;
+    this.#choice = choice;
     if (invitation) {
       knowPicture(invitation.by, invitation.avatar);
       this.#words.before(avatar(invitation.by));
@@ -127,10 +131,22 @@ export class Door {
     this.#passwordHint.textContent = min > 1 ? t.passwordMin(min) : "";
     this.#toRegister.disabled = this.#isClosed;
     this.#words.textContent = this.#invitation ? sentenceOf(this.#invitation) : this.#wordsOfDoor();
+    this.#showElsewhere();
     if (this.#isClosed && this.#signIn.hidden) this.#show(this.#signIn);
   }
 
+  /** Shows the way to where users sign in, instead of the forms or beside them. */
+  #showElsewhere() {
+    const { sign_in_url: url, oidc } = whose ?? {};
+    this.#elsewhere.hidden = !url && !oidc;
+    this.#elsewhere.textContent = url ? t.signIn : t.signInWith(oidc ?? "");
+    this.#elsewhere.href = url ? signInAddress(url) : `${BASE}/api/oidc/start`;
+    this.#choice.hidden = Boolean(url);
+    if (url) this.#signIn.hidden = this.#register.hidden = true;
+  }
+
   #wordsOfDoor() {
+    if (whose?.sign_in_url) return "";
     if (this.#signIn.hidden) return this.#room ? t.invitationTo(titleOf(this.#room, "")) : t.invitation;
     if (this.#isPasswordSet) return t.passwordSet;
     if (this.#isClosed) return this.#needsInvitation ? t.registrationInvite : t.registrationClosed;
@@ -144,6 +160,7 @@ export class Door {
     this.#toSignIn.ariaPressed = String(form === this.#signIn);
     this.#toRegister.ariaPressed = String(form === this.#register);
     this.retranslate();
+    if (form.hidden) return;
     const [name, password] = [input(form, "username"), input(form, "password")];
     (name.value ? password : name).focus();
   }

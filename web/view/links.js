@@ -2,7 +2,7 @@
 // password (`/password/…`), and the first administrator (`/#setup=…`).
 
 import { ApiError, call, me } from "../api.js";
-import { addressOf } from "../logic/address.js";
+import { BASE, ROOT, addressOf, below } from "../logic/address.js";
 import { rooms as listRooms } from "../rooms.js";
 import { chatTitle, learnWhose, whose } from "../whose.js";
 import { wording } from "../wording.js";
@@ -30,12 +30,12 @@ import { addSymbols } from "./symbols.js";
  */
 export async function follow(page) {
   await Promise.all([want("door"), learnWhose()]);
-  const [, kind, secret = ""] = location.pathname.split("/");
+  const [, kind, secret = ""] = (below(location.pathname) ?? "").split("/");
   if (kind === "join") return join(secret, page);
   if (kind === "password") return choosePassword(secret, page);
   const code = decode(location.hash.slice("#setup=".length));
   // Whoever sees the address of the chat later must not learn the code.
-  history.replaceState(null, "", "/");
+  history.replaceState(null, "", ROOT);
   return setUp(code, page);
 }
 
@@ -70,7 +70,7 @@ async function join(secret, { enter, openDoor }) {
  */
 async function joinRoom(secret) {
   const { room } = await call(`/api/join/${secret}`, { method: "POST" });
-  return room ? addressOf(`#${room}`) : "/";
+  return room ? addressOf(`#${room}`) : ROOT;
 }
 
 /**
@@ -85,7 +85,7 @@ async function roomOf(secret, { title, to_room }) {
     if (!(error instanceof ApiError)) throw error;
     const { rooms } = to_room ? await listRooms() : { rooms: [] };
     const joined = rooms.find((room) => room.title === title && room.member);
-    return joined ? addressOf(`#${joined.name}`) : "/";
+    return joined ? addressOf(`#${joined.name}`) : ROOT;
   }
 }
 
@@ -99,7 +99,7 @@ async function choosePassword(secret, { openDoor }) {
   const field = fieldOf("password-link", "passwordNew", "new-password", rule);
   const wrong = make("p", { class: "error", role: "alert" });
   const submit = make("button", { class: "primary", "data-t": "setPassword" });
-  const form = make("form", { id: "password-link-form", method: "post", action: "/api/password", novalidate: true }, field.node, wrong, submit);
+  const form = make("form", { id: "password-link-form", method: "post", action: `${BASE}/api/password`, novalidate: true }, field.node, wrong, submit);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     wrong.textContent = field.wrong.textContent = "";
@@ -109,7 +109,7 @@ async function choosePassword(secret, { openDoor }) {
     submit.ariaBusy = "true";
     try {
       await call("/api/password", json({ secret: decode(secret), new: field.input.value }));
-      history.replaceState(null, "", "/");
+      history.replaceState(null, "", ROOT);
       await openDoor(null, { isPasswordSet: true });
     } catch (error) {
       const [at, sentence] = wording(error);
@@ -204,7 +204,7 @@ function say(...words) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     // It loads the page again, without the secret in the address.
-    location.replace("/");
+    location.replace(ROOT);
   });
   open(words.map((word) => make("p", { "data-t": word })), form);
   toChat.focus();

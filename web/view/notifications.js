@@ -1,6 +1,8 @@
 // Notifications, one for each conversation and all tabs. The worker shows them:
 // phones take them from nothing else.
 
+import { BASE } from "../logic/address.js";
+
 /**
  * @param {string} title
  * @param {string} body
@@ -16,7 +18,7 @@ export async function notify(title, body, conversation, address) {
   await navigator.locks?.request("chat notify", async () => {
     const shown = (await worker?.getNotifications({ tag: conversation })) ?? [];
     if (!shown.some(({ data }) => seqOf(data) >= seqOf(address))) {
-      await worker?.showNotification(title, { ...options, icon: "/icons/icon-192.png" }).catch(() => {});
+      await worker?.showNotification(title, { ...options, icon: `${BASE}/icons/icon-192.png` }).catch(() => {});
     }
   });
 }

@@ -1,5 +1,6 @@
 // The page of the settings for a new password.
 
+import { BASE } from "../logic/address.js";
 import { ApiError } from "../api.js";
 import { setPassword } from "../own-account.js";
 import { settings } from "../settings.js";
@@ -24,7 +25,7 @@ export class PasswordPage {
   #submit = make("button", { class: "primary", "data-t": "changePassword" });
   node = make(
     "form",
-    { id: "password-form", method: "post", action: "/api/me/password", novalidate: true },
+    { id: "password-form", method: "post", action: `${BASE}/api/me/password`, novalidate: true },
     this.#user,
     this.#current.node,
     this.#next.node,

@@ -254,6 +254,7 @@ fn multipart() -> impl FnMut(&[u8]) -> Depth {
             bots: store,
             passwords: Passwords::start(PasswordsOptions::default()).expect("threads"),
             tokens: Tokens::new(&secret, TokenOptions::default()),
+            identity: None,
         };
         let mut options =
             HttpOptions { uploads_dir: folder.path().join("uploads"), ..HttpOptions::default() };

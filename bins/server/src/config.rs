@@ -10,12 +10,13 @@ use std::time::Duration;
 use chat_auth::{PasswordRule, PasswordsOptions, SigningSecret, TokenOptions};
 use chat_core::{NoticeText, RateLimit, RoomCreation, parse_new_room_name, parse_room_title};
 use chat_http::{
-    Accent, ConfiguredRoom, FilesLocation, FilesOptions, HttpOptions, PublicUrl, Registration,
+    Accent, BasePath, ConfiguredRoom, FilesLocation, FilesOptions, HttpOptions, PublicUrl, Registration,
     SecurityContact, ShardOptions, parse_welcome,
 };
 use chat_store::DatabaseUrl;
 use tracing_subscriber::EnvFilter;
 
+use crate::external_keys::KeysFrom;
 use crate::settings::{self, Given, SettingError};
 use crate::tls::TlsSource;
 
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) log_filter: EnvFilter,
     pub(crate) passwords: PasswordsOptions,
     pub(crate) tokens: TokenOptions,
+    /// Where the public keys of another issuer are.
+    pub(crate) external_keys: Option<KeysFrom>,
     pub(crate) http: HttpOptions,
 }
 
@@ -98,6 +101,7 @@ impl Config {
             log_filter,
             passwords: passwords(given)?,
             tokens: tokens(given)?,
+            external_keys: external_keys(given)?,
             http,
             data_dir,
             database_url,
@@ -123,6 +127,24 @@ fn passwords(given: &Given) -> Result<PasswordsOptions, SettingError> {
     Ok(passwords)
 }
 
+/// Where the public keys of another issuer are.
+fn external_keys(given: &Given) -> Result<Option<KeysFrom>, SettingError> {
+    let url = given.text(&settings::EXTERNAL_JWKS_URL)?;
+    match (given.path(&settings::EXTERNAL_PUBLIC_KEY_FILE), url) {
+        (Some(_), Some(_)) => {
+            Err(given.invalid(&settings::EXTERNAL_JWKS_URL, "excludes external_public_key_file"))
+        }
+        (Some(file), None) => Ok(Some(KeysFrom::File(file))),
+        (None, Some(url)) if url.starts_with("https://") || url.starts_with("http://") => {
+            Ok(Some(KeysFrom::Url(url.to_owned())))
+        }
+        (None, Some(_)) => {
+            Err(given.invalid(&settings::EXTERNAL_JWKS_URL, "must begin with https:// or http://"))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
 fn tokens(given: &Given) -> Result<TokenOptions, SettingError> {
     let mut tokens = TokenOptions::default();
     set(&mut tokens.accept_external, given.bool(&settings::EXTERNAL_TOKENS)?);
@@ -130,9 +152,9 @@ fn tokens(given: &Given) -> Result<TokenOptions, SettingError> {
     tokens.lifetime = Duration::from_millis(days * DAY_MS);
     tokens.external_issuer = given.text(&settings::EXTERNAL_ISSUER)?.map(str::to_owned);
     if let Some(issuer) = &tokens.external_issuer
-        && (issuer.is_empty() || !tokens.accept_external)
+        && (issuer.is_empty() || !(tokens.accept_external || external_keys(given)?.is_some()))
     {
-        let message = "must not be empty, and external_tokens must be true";
+        let message = "must not be empty, and external_tokens must be true, or a public key be given";
         return Err(given.invalid(&settings::EXTERNAL_ISSUER, message));
     }
     Ok(tokens)
@@ -162,6 +184,17 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     if let Some(url) = given.text(&settings::PUBLIC_URL)? {
         let url = PublicUrl::parse(url).map_err(|error| given.invalid(&settings::PUBLIC_URL, error))?;
         http.public_url = Some(url);
+    }
+    if let Some(path) = given.text(&settings::BASE_PATH)? {
+        http.base_path = BasePath::parse(path).map_err(|error| given.invalid(&settings::BASE_PATH, error))?;
+    }
+    if let Some(url) = given.text(&settings::SIGN_IN_URL)? {
+        let is_address = url.starts_with('/') || url.starts_with("https://") || url.starts_with("http://");
+        if !is_address || url.starts_with("//") {
+            let message = "must begin with https://, http:// or one /";
+            return Err(given.invalid(&settings::SIGN_IN_URL, message));
+        }
+        http.sign_in_url = Some(url.to_owned());
     }
     if let Some(contact) = given.text(&settings::SECURITY_CONTACT)? {
         let contact = SecurityContact::parse(contact)

@@ -9,6 +9,7 @@ mod backup_files;
 mod clock;
 mod config;
 mod control;
+mod external_keys;
 mod folder;
 mod healthcheck;
 mod limits;

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::Write;
+use std::sync::Arc;
 
 use chat_auth::{Passwords, SigningSecret, Tokens};
 use chat_http::{Parts, Server};
@@ -113,6 +114,10 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
     }
     unpack_in_place(&config).await?;
     let stores = Stores::open(&config.database_url).await?;
+    let external_keys = match &config.external_keys {
+        Some(from) => Some(Arc::new(from.load().await?)),
+        None => None,
+    };
     let parts = Parts {
         users: stores.users.clone(),
         sessions: stores.sessions.clone(),
@@ -124,7 +129,11 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         push: stores.push.clone(),
         bots: stores.bots.clone(),
         passwords: Passwords::start(config.passwords.clone())?,
-        tokens: Tokens::new(&secret, config.tokens.clone()),
+        tokens: match &external_keys {
+            Some(keys) => Tokens::new(&secret, config.tokens.clone()).with_external_keys(Arc::clone(keys)),
+            None => Tokens::new(&secret, config.tokens.clone()),
+        },
+        identity: None,
     };
     let listening = socket.listen(BACKLOG);
     let listener = listening
@@ -136,6 +145,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         Some(url) => url.origin().to_owned(),
         None => page_url(address, tls.is_some()),
     };
+    let page = format!("{}{}", page.trim_end_matches('/'), config.http.base_path.as_str());
     let has_administrator = !stores.users.administrators().await?.is_empty();
     let set_up_code = parts.tokens.set_up_code(stores.administration.set_up_round().await?);
     let server = Server::start(listener, parts, config.http).await?;

@@ -91,6 +91,12 @@ settings! {
     PUBLIC_URL = text("public_url", "URL", "the host of each request",
         "URL under which browsers reach the server, such as https://chat.example.org, without a path. \
          Only pages of this origin may act for users; cookies need TLS if it is https");
+    BASE_PATH = text("base_path", "PATH", "/",
+        "Path below which the chat is, such as /chat, for a proxy that has other things beside it and \
+         passes paths on as they are");
+    SIGN_IN_URL = text("sign_in_url", "URL", "none",
+        "Where the page sends users who are not signed in, with the address to come back to as next in the \
+         query; the chat then has no registration and no sign-in with a password");
     DATA_DIR = path("data_dir", "FOLDER", "./data", "Folder of the database, the signing secret and the files of messages");
     UPLOADS_DIR = path("uploads_dir", "FOLDER", "./uploads", "Folder of the avatars");
     MIGRATE = switch("migrate", "false",
@@ -108,6 +114,12 @@ settings! {
         "Secret that signs session tokens, at least 32 bytes").secret();
     EXTERNAL_TOKENS = bool("external_tokens", "false",
         "Whether the server accepts tokens that another program signed with the same secret");
+    EXTERNAL_PUBLIC_KEY_FILE = path("external_public_key_file", "FILE", "none",
+        "Public key (PEM of RSA or Ed25519, or a JWKS in JSON) by which tokens of another program are checked: \
+         with RS256 or EdDSA, without a shared secret");
+    EXTERNAL_JWKS_URL = text("external_jwks_url", "URL", "none",
+        "Address at which the other program has its public keys (JWKS), instead of a file; it is asked at \
+         the start, and at most once a minute when a token names a key that is not known");
     EXTERNAL_ISSUER = text("external_issuer", "TEXT", "any",
         "The only accepted issuer (iss) of external tokens");
     SESSION_DAYS = number("session_days", "DAYS", 1, SESSION_DAYS_MAX, "30",

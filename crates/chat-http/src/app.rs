@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chat_auth::{Passwords, SignInLimiter, Tokens};
+use chat_auth::{
+    Passwords, PasswordsError, PasswordsOptions, SECRET_MIN_BYTES, SignInLimiter, SigningSecret,
+    TokenOptions, Tokens,
+};
 use chat_core::{RoomName, SessionId, Username};
 use chat_pictures::{PictureLimits, PictureQueue};
 use chat_shard::{ChatHandle, HandleParts, RoomInUse, Shards, now_ms};
@@ -13,6 +16,7 @@ use chat_store::{
     AdministrationRepository, BotRepository, EventLog, FileRepository, ProfileField, PushRepository,
     RoleChange, RoomRepository, SearchIndex, SessionRepository, StoreError, UserRepository,
 };
+use hyper::header::HeaderValue;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,9 +26,11 @@ use crate::HttpOptions;
 use crate::avatar::AvatarFolder;
 use crate::cached::Cached;
 use crate::connections::Connections;
+use crate::cookie;
 use crate::error::HttpError;
 use crate::files::Files;
 use crate::handshake::Handshakes;
+use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
 use crate::profile::Profile;
@@ -60,6 +66,75 @@ pub struct Parts {
     pub passwords: Passwords,
     /// Issues and checks tokens.
     pub tokens: Tokens,
+    /// Says who a request is from. `None`: the tokens and the sessions in the store do.
+    pub identity: Option<Arc<dyn Identity>>,
+}
+
+/// Everything that a chat keeps, in one store: what has all these traits is one.
+pub trait ChatStore:
+    UserRepository
+    + SessionRepository
+    + EventLog
+    + RoomRepository
+    + FileRepository
+    + SearchIndex
+    + AdministrationRepository
+    + PushRepository
+    + BotRepository
+{
+}
+
+impl<S> ChatStore for S where
+    S: UserRepository
+        + SessionRepository
+        + EventLog
+        + RoomRepository
+        + FileRepository
+        + SearchIndex
+        + AdministrationRepository
+        + PushRepository
+        + BotRepository
+{
+}
+
+impl Parts {
+    /// The parts of a chat that keeps everything in one store, and has its own sign-in.
+    pub fn new<S>(store: Arc<S>, passwords: Passwords, tokens: Tokens) -> Self
+    where
+        S: ChatStore + 'static,
+    {
+        Self {
+            users: store.clone(),
+            sessions: store.clone(),
+            log: store.clone(),
+            rooms: store.clone(),
+            files: store.clone(),
+            search: store.clone(),
+            administration: store.clone(),
+            push: store.clone(),
+            bots: store,
+            passwords,
+            tokens,
+            identity: None,
+        }
+    }
+
+    /// The parts of a chat that keeps everything in one store, and whose host says who its users
+    /// are. No token is issued, so that the secret that signs them is a random one.
+    ///
+    /// # Errors
+    ///
+    /// The threads for passwords cannot be started.
+    pub fn of_host<S>(store: Arc<S>, identity: Arc<dyn Identity>) -> Result<Self, PasswordsError>
+    where
+        S: ChatStore + 'static,
+    {
+        let secret: [u8; SECRET_MIN_BYTES] = rand::random();
+        let secret = SigningSecret::new(secret).expect("it has the least number of bytes");
+        let passwords = Passwords::start(PasswordsOptions::default())?;
+        let tokens = Tokens::new(&secret, TokenOptions::default());
+        Ok(Self { identity: Some(identity), ..Self::new(store, passwords, tokens) })
+    }
 }
 
 /// The state that all requests share.
@@ -282,7 +357,26 @@ impl App {
     /// A link to a path of this server: below its public URL where it is known.
     pub(crate) fn link(&self, path: &str) -> String {
         let origin = self.options.public_url.as_ref().map_or("", |url| url.origin());
-        format!("{origin}{path}")
+        format!("{origin}{}", self.options.base_path.at(path))
+    }
+
+    /// The address of a picture of a user, of which the store has the path below the base or,
+    /// for users of a host, an address of the host; empty if there is none.
+    pub(crate) fn picture_address(&self, stored: Option<String>) -> String {
+        match stored {
+            Some(path) if path.starts_with("/uploads/") => self.options.base_path.at(&path),
+            stored => stored.unwrap_or_default(),
+        }
+    }
+
+    /// The value of `Set-Cookie` that signs a browser in for this time.
+    pub(crate) fn cookie(&self, token: &str, seconds: u64) -> HeaderValue {
+        cookie::set(token, seconds, self.options.base_path.as_str(), self.cookies_are_secure())
+    }
+
+    /// The value of `Set-Cookie` that signs a browser out.
+    pub(crate) fn cleared_cookie(&self) -> HeaderValue {
+        self.cookie("", 0)
     }
 
     /// Whether there is space for another account, as of the last second.

@@ -28,7 +28,7 @@ use sha2::{Digest as _, Sha256};
 use self::compression::{Compressed, compressed};
 use self::minify::minified;
 use crate::answer::{self, Body};
-use crate::{hex, negotiation};
+use crate::{BasePath, hex, negotiation};
 
 /// The embedded files: not the tests of the page, and not the packages of its tools.
 #[derive(RustEmbed)]
@@ -107,14 +107,20 @@ impl Asset {
     /// The manifest with which the page is installed, under the title and the logo of this
     /// server. Where there is a logo, it is the only icon: of several, a browser takes the
     /// largest. `logo` is its address.
-    pub(crate) fn manifest(title: &str, logo: Option<&str>) -> Option<Self> {
+    pub(crate) fn manifest(title: &str, logo: Option<&str>, base: &BasePath) -> Option<Self> {
         let file = Self::file(MANIFEST)?;
         let mut manifest: serde_json::Value = serde_json::from_slice(&file.content).ok()?;
         for name in ["name", "short_name"] {
             manifest[name] = title.into();
         }
+        for name in ["id", "start_url", "scope"] {
+            manifest[name] = base.at("/").into();
+        }
+        for icon in manifest["icons"].as_array_mut().into_iter().flatten() {
+            icon["src"] = base.at(icon["src"].as_str().unwrap_or_default()).into();
+        }
         if let Some(logo) = logo {
-            let icon = serde_json::json!({ "src": logo, "type": "image/webp", "sizes": "any" });
+            let icon = serde_json::json!({ "src": base.at(logo), "type": "image/webp", "sizes": "any" });
             manifest["icons"] = serde_json::json!([icon]);
         }
         let content = Bytes::from(manifest.to_string());
@@ -122,9 +128,20 @@ impl Asset {
         Some(Self { compressed: compressed(&etag, &content), etag, content, ..file })
     }
 
+    /// The file with the addresses of a chat that is mounted below a path.
+    pub(crate) fn based(self, base: &BasePath) -> Self {
+        if base.as_str().is_empty() || !self.content_type.starts_with("text/html") {
+            return self;
+        }
+        let Ok(text) = str::from_utf8(&self.content) else { return self };
+        let content = Bytes::from(text.replace("=\"/", &format!("=\"{}/", base.as_str())));
+        let etag = etag(&content);
+        Self { compressed: compressed(&etag, &content), etag, content, ..self }
+    }
+
     /// The response for an unknown address: a page in the visitor's language with a link to
     /// the chat. As on the page itself, visitors who prefer none of its languages get English.
-    pub(crate) fn not_found(headers: &HeaderMap) -> Option<Response<Body>> {
+    pub(crate) fn not_found(headers: &HeaderMap, base: &BasePath) -> Option<Response<Body>> {
         let all = Self::file(NOT_FOUND)?;
         let text = str::from_utf8(&all.content).ok()?;
         let languages = languages_of(text);
@@ -133,7 +150,7 @@ impl Asset {
         let etag = etag(&content);
         let page = Self { compressed: compressed(&etag, &content), etag, content, ..all };
         // Never 304, which would mean that something is there.
-        let mut response = page.whole(headers);
+        let mut response = page.based(base).whole(headers);
         *response.status_mut() = StatusCode::NOT_FOUND;
         let headers = response.headers_mut();
         headers.remove(ETAG);
@@ -341,7 +358,7 @@ mod tests {
     #[test]
     fn the_manifest_has_the_title_of_the_server() {
         let named = |title: &str| {
-            let manifest = Asset::manifest(title, None).unwrap();
+            let manifest = Asset::manifest(title, None, &BasePath::default()).unwrap();
             let content: serde_json::Value = serde_json::from_slice(&manifest.content).unwrap();
             assert_eq!(content["name"], content["short_name"]);
             assert_eq!(content["display"], "standalone");
@@ -351,7 +368,7 @@ mod tests {
         assert_eq!((garden.0.as_str(), wide.0.as_str()), ("Garden \"&\" Co", "Широкий двор"));
         assert_ne!(garden.1, wide.1, "browsers notice another title");
 
-        let manifest = Asset::manifest("Garden", Some("/api/server/logo?v=1")).unwrap();
+        let manifest = Asset::manifest("Garden", Some("/api/server/logo?v=1"), &BasePath::default()).unwrap();
         let content: serde_json::Value = serde_json::from_slice(&manifest.content).unwrap();
         let icons = content["icons"].as_array().unwrap();
         assert_eq!((icons.len(), &icons[0]["src"]), (1, &"/api/server/logo?v=1".into()));

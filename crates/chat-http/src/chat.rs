@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::{App, Parts};
 use crate::avatar::AvatarFolder;
 use crate::files::{self, Files};
+use crate::identity::Identified;
 use crate::metrics::Metrics;
 use crate::push::{self, Pushes};
 use crate::service::ChatService;
@@ -126,6 +127,18 @@ impl Chat {
         self.app.end_sessions(sessions).await;
     }
 
+    /// Closes the sockets of a user whom the host has signed out, and ends their downloads:
+    /// those of one [session](crate::Identified::session) of the host, or all (`None`). Call it
+    /// once [`Identity`](crate::Identity) no longer knows the session.
+    pub async fn sign_out(&self, user: &str, session: Option<&str>) {
+        let Ok(user) = Username::known(user) else { return };
+        let ended = match session {
+            Some(session) => vec![Identified::session_of(&user, Some(session))],
+            None => self.app.shards.open_sessions().of(&user),
+        };
+        self.app.end_sessions(&ended).await;
+    }
+
     /// Closes all sockets of a user who was banned in the store, also those without a session.
     pub async fn end_user(&self, user: &Username) {
         self.app.end_user(user).await;
@@ -188,7 +201,12 @@ impl Drop for Chat {
 fn announce_files(options: &mut HttpOptions, files: &Files) {
     let hub = &mut options.shards.hub;
     hub.file_max_bytes = Some(options.files.max_bytes);
-    hub.files_base = options.public_url.as_ref().map_or("", |url| url.origin()).into();
+    hub.files_base = format!(
+        "{}{}",
+        options.public_url.as_ref().map_or("", |url| url.origin()),
+        options.base_path.as_str()
+    )
+    .into();
     let (downloads, sweep) = (files.downloads.clone(), Arc::clone(&files.sweep));
     options.shards.files_taken_back = FilesHook::new(move |ids| {
         downloads.revoke(ids);

@@ -8,16 +8,13 @@ const NAME: &str = "auth";
 
 /// The value of `Set-Cookie` that signs a browser in. With `SameSite=Lax`, a user who
 /// follows a link from another site is signed in; requests that change something are
-/// also checked for their origin.
-pub(crate) fn set(token: &str, max_age_seconds: u64, secure: bool) -> HeaderValue {
+/// also checked for their origin. The cookie is for paths below `base`.
+pub(crate) fn set(token: &str, max_age_seconds: u64, base: &str, secure: bool) -> HeaderValue {
+    let path = if base.is_empty() { "/" } else { base };
     let secure = if secure { "; Secure" } else { "" };
-    let cookie = format!("{NAME}={token}; Path=/; Max-Age={max_age_seconds}; HttpOnly; SameSite=Lax{secure}");
+    let cookie =
+        format!("{NAME}={token}; Path={path}; Max-Age={max_age_seconds}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::try_from(cookie).expect("base64url, dots and digits are printable ASCII")
-}
-
-/// The value of `Set-Cookie` that signs a browser out.
-pub(crate) fn clear(secure: bool) -> HeaderValue {
-    set("", 0, secure)
 }
 
 /// The token in the cookies of a request. Of two such cookies neither counts: one of them is
@@ -41,8 +38,11 @@ mod tests {
 
     #[test]
     fn a_cookie_is_written_as_the_contract_says() {
-        assert_eq!(set("a.b.c", 86_400, false), "auth=a.b.c; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax");
-        assert_eq!(clear(true), "auth=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(
+            set("a.b.c", 86_400, "", false),
+            "auth=a.b.c; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax"
+        );
+        assert_eq!(set("", 0, "/chat", true), "auth=; Path=/chat; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::answer::{self, Body};
 use crate::avatar::AvatarError;
-use crate::body::BodyError;
+use crate::body::{BodyError, BoxError};
 use crate::bots::BotRefused;
 use crate::files::{DiskLow, TooMany};
 
@@ -237,6 +237,8 @@ pub(crate) enum HttpError {
     Store(#[source] Arc<StoreError>),
     #[error("the server cannot reach its store, please try again in a moment")]
     StoreSilent,
+    #[error("the server cannot find out who you are, please try again in a moment")]
+    Identity(#[source] BoxError),
     #[error("something went wrong on the server")]
     File(#[source] io::Error),
     #[error("something went wrong on the server")]
@@ -421,6 +423,7 @@ impl HttpError {
             | Self::Stopping
             | Self::Store(_)
             | Self::StoreSilent
+            | Self::Identity(_)
             | Self::Files(_)
             | Self::Post(PostError::Unavailable)
             | Self::Bot(BotRefused::Store(_)) => StatusCode::SERVICE_UNAVAILABLE,
@@ -465,6 +468,7 @@ impl HttpError {
             | Self::Stopping
             | Self::Store(_)
             | Self::StoreSilent
+            | Self::Identity(_)
             | Self::Files(_)
             | Self::Post(PostError::Unavailable)
             | Self::TooManyUploads

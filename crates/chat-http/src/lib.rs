@@ -24,19 +24,8 @@
 //! # let folder = tempfile::tempdir()?;
 //! let store = Arc::new(MemoryStore::default());
 //! let secret = SigningSecret::new("a text of 32 bytes or more, from the configuration")?;
-//! let parts = Parts {
-//!     users: store.clone(),
-//!     sessions: store.clone(),
-//!     log: store.clone(),
-//!     rooms: store.clone(),
-//!     files: store.clone(),
-//!     search: store.clone(),
-//!     administration: store.clone(),
-//!     push: store.clone(),
-//!     bots: store,
-//!     passwords: Passwords::start(PasswordsOptions::default())?,
-//!     tokens: Tokens::new(&secret, TokenOptions::default()),
-//! };
+//! let passwords = Passwords::start(PasswordsOptions::default())?;
+//! let parts = Parts::new(store, passwords, Tokens::new(&secret, TokenOptions::default()));
 //! let mut options = HttpOptions { uploads_dir: folder.path().join("uploads"), ..HttpOptions::default() };
 //! options.files.location = FilesLocation::Folder(folder.path().join("files"));
 //! let server = Server::start(TcpListener::bind("127.0.0.1:0").await?, parts, options).await?;
@@ -58,6 +47,7 @@ mod answer;
 mod app;
 mod assets;
 mod avatar;
+mod base_path;
 mod body;
 mod bots;
 mod cached;
@@ -76,6 +66,8 @@ pub mod fuzzing;
 mod handshake;
 mod head_filter;
 mod hex;
+mod host_account;
+mod identity;
 mod indexing;
 mod mass_deletion;
 mod member_filling;
@@ -105,13 +97,15 @@ mod unready;
 mod user_rate;
 
 pub use acme_challenges::AcmeChallenges;
-pub use app::Parts;
+pub use app::{ChatStore, Parts};
 pub use avatar::{avatar_file_name, read_avatar, remove_avatar, write_avatar};
+pub use base_path::{BasePath, InvalidBasePath};
 pub use bots::{BOT_ROOMS_MAX, BotRefused, BotStores, make_bot, make_webhook};
 pub use certificate_end::CertificateEnd;
 pub use chat::{Chat, StartError};
 pub use chat_files::{FilesLocation, InvalidFilesUrl, S3Location};
 pub use chat_shard::{SHARDS_MAX, ShardOptions};
+pub use identity::{Identified, Identity, IdentityFuture, RequestHead};
 pub use options::{
     Accent, ConfiguredRoom, FilesOptions, HttpOptions, InvalidContact, InvalidPublicUrl, InvalidWelcome,
     PublicUrl, Registration, RegistrationLimits, SecurityContact, parse_welcome,

@@ -13,7 +13,7 @@ use hyper::Uri;
 use ipnet::IpNet;
 use rustls::ServerConfig;
 
-use crate::{AcmeChallenges, CertificateEnd, PushOptions};
+use crate::{AcmeChallenges, BasePath, CertificateEnd, PushOptions};
 
 /// The options of the HTTP server, with every limit on connections and requests.
 #[derive(Debug, Clone)]
@@ -29,6 +29,13 @@ pub struct HttpOptions {
     /// and whether cookies are for https only. Without it, the origin must be that of the
     /// request's `Host`.
     pub public_url: Option<PublicUrl>,
+    /// The path below which the chat is mounted. A [`Server`](crate::Server) answers only what is
+    /// below it, and monitoring at the root, too; a host may take it off or not.
+    pub base_path: BasePath,
+    /// Where the page sends users who are not signed in, with the address to come back to in the
+    /// query, as `next`: a path of this host, or a URL. The chat then has no registration and no
+    /// sign-in with a password.
+    pub sign_in_url: Option<String>,
     /// Open rooms that the server creates at its start unless they exist, and that are
     /// listed in this order before other rooms without messages.
     pub rooms: Vec<ConfiguredRoom>,
@@ -207,6 +214,8 @@ impl Default for HttpOptions {
             welcome: String::new(),
             accent: None,
             public_url: None,
+            base_path: BasePath::default(),
+            sign_in_url: None,
             rooms: ConfiguredRoom::new_server().into(),
             rooms_max: 200,
             room_changes_per_minute: 600,

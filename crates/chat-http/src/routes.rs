@@ -228,6 +228,8 @@ pub(crate) struct Client {
 pub(crate) enum Door {
     /// The one for everybody.
     People,
+    /// One of a host, which may take the base off the paths of its requests.
+    Host,
     /// The one for metrics only.
     Metrics,
     /// The one without TLS, which sends everybody to the one with TLS on this port.
@@ -235,12 +237,16 @@ pub(crate) enum Door {
 }
 
 /// Answers any request.
-pub(crate) async fn answer(app: Arc<App>, client: Client, request: Request<SentBody>) -> Response<Body> {
+pub(crate) async fn answer(app: Arc<App>, client: Client, mut request: Request<SentBody>) -> Response<Body> {
+    let outside = take_base_off(&app, client.door, &mut request);
     let (method, path) = (request.method().clone(), loggable(request.uri().path()));
     let started = Instant::now();
     let place = ROUTER.at(request.uri().path()).map_or("page", |found| found.value[0].path);
     let is_upgrade = request.headers().contains_key(UPGRADE);
-    let answered = route(Arc::clone(&app), client, request).await;
+    let answered = match outside {
+        Some(outside) => outside,
+        None => route(Arc::clone(&app), client, request).await,
+    };
     if let Err(HttpError::Store(error)) = &answered {
         app.store_health.failed(StoreUse::Requests, error, Instant::now());
     }
@@ -259,6 +265,35 @@ pub(crate) async fn answer(app: Arc<App>, client: Client, request: Request<SentB
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
     response
 }
+
+/// Takes the base off the path of a request. Returns the answer to one that is not below it.
+fn take_base_off(
+    app: &App,
+    door: Door,
+    request: &mut Request<SentBody>,
+) -> Option<Result<Response<Body>, HttpError>> {
+    let base = &app.options.base_path;
+    if base.as_str().is_empty() || matches!(door, Door::Metrics | Door::Redirect(_)) {
+        return None;
+    }
+    let path = request.uri().path();
+    match base.below(path) {
+        Some("") => Some(redirect::within(request, &base.at("/"))),
+        Some(_) => {
+            let below = base.take_off(request.uri());
+            below.map_or(Some(Err(HttpError::NotFound)), |below| {
+                *request.uri_mut() = below;
+                None
+            })
+        }
+        None if door == Door::Host || WITHOUT_BASE.contains(&path) => None,
+        None if path == "/" => Some(redirect::within(request, &base.at("/"))),
+        None => Some(Err(HttpError::NotFound)),
+    }
+}
+
+/// What monitoring, and who finds a flaw, ask for at the root of any server.
+const WITHOUT_BASE: [&str; 4] = ["/healthz", "/readyz", METRICS, "/.well-known/security.txt"];
 
 /// A path as it is logged: without the names of rooms, which may be closed ones, and of
 /// files, and without secrets.
@@ -280,7 +315,7 @@ async fn route(
     check_host(request.version(), request.headers())?;
     let path = request.uri().path();
     let is_hidden = match client.door {
-        Door::People => app.options.metrics_apart && path == METRICS,
+        Door::People | Door::Host => app.options.metrics_apart && path == METRICS,
         Door::Metrics => path != METRICS,
         Door::Redirect(port) => return redirect::answer(&app, &request, port),
     };
@@ -291,21 +326,24 @@ async fn route(
     if in_api && !request.method().is_safe() {
         app.origin.check(request.headers())?;
     }
+    let base = &app.options.base_path;
     let Ok(found) = ROUTER.at(path) else {
         let is_manifest = path.strip_prefix('/') == Some(MANIFEST);
         let asset = if is_manifest {
             let profile = app.profile().await?;
             let logo = profile.logo.as_ref().map(Logo::address);
-            Asset::manifest(&profile.title, logo.as_deref())
+            Asset::manifest(&profile.title, logo.as_deref(), base)
         } else {
-            Asset::find(path)
+            Asset::find(path).map(|asset| asset.based(base))
         };
         return match asset {
             Some(asset) if matches!(*request.method(), Method::GET | Method::HEAD) => {
                 Ok(asset.answer(request.headers()))
             }
             Some(_) => Err(HttpError::Method { allow: "GET, HEAD".to_owned() }),
-            None if is_navigation(&request) => Asset::not_found(request.headers()).ok_or(HttpError::NotFound),
+            None if is_navigation(&request) => {
+                Asset::not_found(request.headers(), base).ok_or(HttpError::NotFound)
+            }
             None => Err(HttpError::NotFound),
         };
     };
@@ -314,6 +352,14 @@ async fn route(
     let Some(route) = found.value.iter().find(|route| route.method == *method) else {
         return Err(HttpError::Method { allow: allow(found.value) });
     };
+    let is_elsewhere = match (&app.parts.identity, &app.options.sign_in_url) {
+        (Some(_), _) => OF_OWN_SIGN_IN.contains(&route.path),
+        (None, Some(_)) => matches!(route.path, "/api/register" | "/api/login"),
+        (None, None) => false,
+    };
+    if is_elsewhere {
+        return Err(HttpError::NotFound);
+    }
     let part = |name| found.params.get(name).unwrap_or_default().to_owned();
     let (part, user) = (part("name"), part("user"));
     (route.handler)(Call { app, peer: client.peer, request, part, user }).await
@@ -327,6 +373,17 @@ fn is_navigation(request: &Request<SentBody>) -> bool {
         && !FOR_PROGRAMS.contains(&first)
         && negotiation::accepts(request.headers(), &ACCEPT, "text/html")
 }
+
+/// What there is only where the chat signs its users in itself.
+const OF_OWN_SIGN_IN: [&str; 7] = [
+    "/api/register",
+    "/api/login",
+    "/api/me/password",
+    "/api/password",
+    "/api/sessions",
+    "/api/sessions/{name}",
+    "/api/users/{name}/password",
+];
 
 /// Beginnings of paths whose next part is not logged.
 const WITH_SECRETS: [&str; 6] = ["/api/rooms/", "/api/join/", "/files/", "/join/", "/password/", "/hooks/"];

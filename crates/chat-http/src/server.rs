@@ -176,7 +176,7 @@ async fn accept_forever(listener: &TcpListener, app: &Arc<App>, door: Door) {
                     tracing::debug!(%error, "TCP_NODELAY cannot be set");
                 }
                 let admitted = match door {
-                    Door::People | Door::Redirect(_) => admit(app, &stream, peer.ip(), door),
+                    Door::People | Door::Host | Door::Redirect(_) => admit(app, &stream, peer.ip(), door),
                     Door::Metrics => for_metrics.clone().try_acquire_owned().ok().map(|permit| {
                         let connection = app.connections.enter(None).expect("such ones have no limit");
                         Admitted { permit: Some(permit), connection }

@@ -63,7 +63,7 @@ impl ChatService {
             let (answered, at_once) = tokio::select! {
                 biased;
                 () = at_once.cancelled() => (HttpError::Stopping.into_response(), None),
-                answered = routes::answer(app, Client { peer, door: Door::People }, request) => {
+                answered = routes::answer(app, Client { peer, door: Door::Host }, request) => {
                     (answered, Some(at_once.clone()))
                 }
             };

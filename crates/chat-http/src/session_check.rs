@@ -54,7 +54,7 @@ pub(crate) async fn keep_listening(app: Arc<App>, stopping: CancellationToken) {
 /// Checks the sessions of a user that have sockets here, and whether the user is banned.
 async fn check_user(app: &App, user: &Username) {
     let of_user = app.shards.open_sessions().ends_of(user);
-    if !of_user.is_empty() && !check(app, of_user).await {
+    if app.parts.identity.is_none() && !of_user.is_empty() && !check(app, of_user).await {
         return;
     }
     if app.shards.open_users().contain(user) {
@@ -102,7 +102,10 @@ async fn check_all(app: &App) {
             return;
         }
     }
-    check_sessions(app).await;
+    // Those of a host are not in the store.
+    if app.parts.identity.is_none() {
+        check_sessions(app).await;
+    }
 }
 
 async fn check_sessions(app: &App) {

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use chat_auth::TokenError;
 use chat_core::{ReservedNames, SessionId, Username};
 use chat_shard::{causes, now_ms};
-use chat_store::StoreError;
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 
 use crate::app::App;
 use crate::cookie;
 use crate::error::HttpError;
+use crate::identity::{self, OfHost, RequestHead};
 
-/// A user with a valid token, and the session of that token.
+/// A user with a valid token, and the session of that token; or a user of the host, and the
+/// session there.
 pub(crate) struct SignedIn {
     pub(crate) user: Username,
     /// `None` for a token of another issuer.
@@ -28,16 +30,23 @@ pub(crate) struct SignedIn {
     pub(crate) good_until_ms: u64,
     /// When the session was last used, in milliseconds since 1970.
     pub(crate) last_seen_at_ms: u64,
+    /// What the host has said of its user.
+    pub(crate) of_host: Option<Arc<OfHost>>,
 }
 
 impl SignedIn {
-    /// Checks the token of a request, and that its session still exists.
+    /// Checks the token of a request, and that its session still exists; or asks the host.
     ///
     /// # Errors
     ///
-    /// [`HttpError::MissingToken`], [`HttpError::InvalidToken`] and those of the store.
-    pub(crate) async fn check(app: &App, headers: &HeaderMap) -> Result<Self, HttpError> {
-        Self::by_token(app, headers)?.with_session(app).await
+    /// [`HttpError::MissingToken`], [`HttpError::InvalidToken`], [`HttpError::Identity`] and
+    /// those of the store.
+    pub(crate) async fn check<'a>(app: &App, request: impl Into<RequestHead<'a>>) -> Result<Self, HttpError> {
+        let request = request.into();
+        match &app.parts.identity {
+            Some(identity) => identity::identify(app, &**identity, request).await,
+            None => Self::by_known_token(app, request.headers).await?.with_session(app).await,
+        }
     }
 
     /// Checks that the session of a valid token still exists.
@@ -60,8 +69,16 @@ impl SignedIn {
     ///
     /// # Errors
     ///
-    /// Those of the store.
-    pub(crate) async fn is_signed_in(&self, app: &App) -> Result<bool, StoreError> {
+    /// Those of the store and of the host.
+    pub(crate) async fn is_signed_in(&self, app: &App) -> Result<bool, HttpError> {
+        if let Some(of_host) = &self.of_host {
+            let again = match Self::check(app, of_host.head()).await {
+                Ok(again) => Some(again),
+                Err(HttpError::MissingToken | HttpError::InvalidToken(_)) => None,
+                Err(error) => return Err(error),
+            };
+            return Ok(again.is_some_and(|again| again.user == self.user));
+        }
         let now = now_ms();
         match &self.session {
             Some(id) => {
@@ -97,7 +114,19 @@ impl SignedIn {
             expires_at: claims.exp,
             good_until_ms: claims.exp.saturating_mul(1000),
             last_seen_at_ms: 0,
+            of_host: None,
         })
+    }
+
+    /// The same. A token that no known key has signed is checked again, with the keys that its
+    /// issuer has now.
+    pub(crate) async fn by_known_token(app: &App, headers: &HeaderMap) -> Result<Self, HttpError> {
+        let first = Self::by_token(app, headers);
+        let is_unknown = matches!(first, Err(HttpError::InvalidToken(Some(TokenError::UnknownKey))));
+        if is_unknown && app.parts.tokens.refresh_external_keys().await {
+            return Self::by_token(app, headers);
+        }
+        first
     }
 
     /// Stores when the session was last used, in the background and at most once in

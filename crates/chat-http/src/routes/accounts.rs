@@ -81,7 +81,7 @@ pub(super) struct OneTimeLink {
 /// Makes a link with which a user sets a new password. It replaces an earlier one.
 pub(super) async fn create_password_link(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
-    let me = administrator::check(&app, request.headers()).await?;
+    let me = administrator::check(&app, &request).await?;
     let user = named(&part)?;
     let now = now_ms();
     let (link, secret) = secret::new_password_link(user, now);

@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use chat_core::Username;
-use hyper::{HeaderMap, Request};
+use hyper::Request;
 
 use super::json;
 use crate::app::App;
 use crate::body::SentBody;
 use crate::error::HttpError;
+use crate::identity::RequestHead;
 use crate::signed_in::SignedIn;
 
 /// Checks that the user who asks is an administrator.
@@ -15,8 +16,8 @@ use crate::signed_in::SignedIn;
 /// # Errors
 ///
 /// [`HttpError::NotAdministrator`], and those of [`SignedIn::check`].
-pub(super) async fn check(app: &App, headers: &HeaderMap) -> Result<SignedIn, HttpError> {
-    let me = SignedIn::check(app, headers).await?;
+pub(super) async fn check<'a>(app: &App, request: impl Into<RequestHead<'a>>) -> Result<SignedIn, HttpError> {
+    let me = SignedIn::check(app, request).await?;
     if is_administrator(app, &me).await? { Ok(me) } else { Err(HttpError::NotAdministrator) }
 }
 

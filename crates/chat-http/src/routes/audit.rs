@@ -12,7 +12,7 @@ use crate::error::HttpError;
 /// A page of the audit log, for administrators, the newest entries first.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    administrator::check(&app, request.headers()).await?;
+    administrator::check(&app, &request).await?;
     let (mut before, mut limit) = (None, LIMIT_DEFAULT);
     for parameter in query::parameters(request.uri().query().unwrap_or_default()) {
         let (key, value) = parameter?;

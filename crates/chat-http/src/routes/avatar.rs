@@ -1,5 +1,7 @@
 //! `PUT` and `DELETE /api/me/avatar`
 
+use std::sync::Arc;
+
 use chat_core::Username;
 use hyper::{Response, StatusCode};
 
@@ -22,21 +24,22 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
 /// Removes the picture of the user.
 pub(super) async fn remove(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     replace(app, me.user, None).await
 }
 
 /// Replaces the picture of an account, in a task of its own: if the client hangs up, it is
 /// completed, so that no account is left without its picture and no file without an account.
 async fn replace(
-    app: std::sync::Arc<App>,
+    app: Arc<App>,
     user: Username,
     picture: Option<Picture>,
 ) -> Result<Response<Body>, HttpError> {
-    let tasks = app.tasks.clone();
-    let replacement = tasks.spawn(async move { store(&app, &user, picture).await.map(|new| (user, new)) });
+    let (tasks, app_of_task) = (app.tasks.clone(), Arc::clone(&app));
+    let replacement =
+        tasks.spawn(async move { store(&app_of_task, &user, picture).await.map(|new| (user, new)) });
     let (user, new) = replacement.await.map_err(HttpError::Task)??;
-    let profile = Profile { username: user.as_str(), avatar: new.unwrap_or_default() };
+    let profile = Profile { username: user.as_str(), avatar: app.picture_address(new) };
     Ok(answer::json(StatusCode::OK, &profile))
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
     // A task of its own, so that the sockets are closed even if the client hangs up.
     let tasks = app.tasks.clone();
     let ban = tasks.spawn(async move {
-        let without_account = app.parts.tokens.accepts_external();
+        let without_account = app.parts.tokens.accepts_external() || app.parts.identity.is_some();
         let ban = NewBan { user, reason, delete_messages, without_account };
         let mut ended = app.shards.open_sessions().of(&ban.user);
         ended.extend(app.parts.administration.ban(&ban, Some(&me.user), now_ms()).await??);
@@ -58,7 +58,7 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
 /// Ends the ban of a user, if there is one, and a deletion of messages that is under way.
 pub(super) async fn remove(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
-    let me = administrator::check(&app, request.headers()).await?;
+    let me = administrator::check(&app, &request).await?;
     let user = accounts::named(&part)?;
     if app.parts.administration.unban(&user, Some(&me.user), now_ms()).await? {
         tracing::warn!(user = user.as_str(), by = me.user.as_str(), "ended a ban");
@@ -69,7 +69,7 @@ pub(super) async fn remove(call: Call) -> Result<Response<Body>, HttpError> {
 /// A page of the users who are banned, for administrators.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    administrator::check(&app, request.headers()).await?;
+    administrator::check(&app, &request).await?;
     let (mut after, mut limit) = (None, LIMIT_DEFAULT);
     for parameter in query::parameters(request.uri().query().unwrap_or_default()) {
         let (key, value) = parameter?;

@@ -80,7 +80,7 @@ async fn receive(
     head: &request::Parts,
     body: &mut RequestBody,
 ) -> Result<AttachedFile, HttpError> {
-    let me = SignedIn::check(app, &head.headers).await?;
+    let me = SignedIn::check(app, head).await?;
     let name = name(head.uri.query().unwrap_or_default())?;
     let text = |header: HeaderName| head.headers.get(header).and_then(|value| value.to_str().ok());
     let said = text(CONTENT_TYPE).and_then(MediaType::parse);
@@ -168,7 +168,7 @@ fn name(query: &str) -> Result<FileName, HttpError> {
 pub(super) async fn file(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
     let (head, _) = request.into_parts();
-    let me = SignedIn::check(&app, &head.headers).await?;
+    let me = SignedIn::check(&app, &head).await?;
     let id = FileId::parse(&part).ok_or(HttpError::FileNotFound)?;
     // Before the question who may read it: what is taken back meanwhile is not sent.
     let sending = app.files.downloads.begin(&id, me.session.as_ref());

@@ -172,7 +172,7 @@ impl From<Invite> for ListedInvite {
 /// administrators.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     let (mut room, mut after) = (None, None);
     for parameter in query::parameters(request.uri().query().unwrap_or_default()) {
         let (key, value) = parameter?;
@@ -227,7 +227,7 @@ fn position(value: &str) -> Result<InvitePosition, HttpError> {
 /// Withdraws an invitation: one's own; moderators, those to their rooms; administrators, any.
 pub(super) async fn remove(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     room_call::count_change(&app, &me.user)?;
     let administration = &app.parts.administration;
     let found = administration.invite(&part, now_ms()).await?.ok_or(HttpError::SecretNotFound)?;
@@ -273,7 +273,7 @@ pub(super) async fn show(call: Call) -> Result<Response<Body>, HttpError> {
     let inviter = app.parts.users.find_user(&invite.by).await?;
     let invitation = Invitation {
         by: invite.by.as_str().to_owned(),
-        avatar: inviter.and_then(|user| user.avatar).unwrap_or_default(),
+        avatar: app.picture_address(inviter.and_then(|user| user.avatar)),
         title,
         to_room: invite.room.is_some(),
     };
@@ -293,7 +293,7 @@ pub(super) struct JoinedRoom {
 /// already uses nothing.
 pub(super) async fn join(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     let invite = find(&app, &part).await?;
     let Some(room) = invite.room else { return Ok(answer::json(StatusCode::OK, &JoinedRoom { room: None })) };
     room_call::count_change(&app, &me.user)?;

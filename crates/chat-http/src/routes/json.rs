@@ -23,15 +23,20 @@ pub(super) async fn read_signed_in(
     app: &App,
     request: Request<SentBody>,
 ) -> Result<(SignedIn, Bytes), HttpError> {
-    let headers = request.headers().clone();
-    SignedIn::check(app, &headers).await?;
-    let body = read(app, request).await?;
-    Ok((SignedIn::check(app, &headers).await?, body))
+    let (head, body) = request.into_parts();
+    SignedIn::check(app, &head).await?;
+    let body = read_body(app, body).await?;
+    Ok((SignedIn::check(app, &head).await?, body))
 }
 
 /// Reads a JSON body.
 pub(super) async fn read(app: &App, request: Request<SentBody>) -> Result<Bytes, HttpError> {
-    let mut body = RequestBody::new(request.into_body(), &app.options);
+    read_body(app, request.into_body()).await
+}
+
+/// Reads a JSON body whose head was looked at before.
+pub(super) async fn read_body(app: &App, body: SentBody) -> Result<Bytes, HttpError> {
+    let mut body = RequestBody::new(body, &app.options);
     match body.read_whole(app.options.json_max_bytes).await {
         Ok(json) => Ok(json),
         Err(error) => {

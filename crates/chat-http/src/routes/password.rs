@@ -31,7 +31,7 @@ pub(super) struct NewPassword {
 pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
     let address = call.address();
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     let body = json::read(&app, request).await?;
     let NewPassword { current, new } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let Some(session) = me.session else { return Err(HttpError::NoPassword) };

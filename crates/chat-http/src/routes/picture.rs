@@ -2,8 +2,9 @@
 
 use chat_core::Username;
 use chat_pictures::PictureFor;
+use hyper::Request;
 use hyper::header::EXPECT;
-use hyper::{HeaderMap, Request};
+use hyper::http::request;
 
 use super::administrator;
 use super::register::OTHER_FIELDS_MAX_BYTES;
@@ -32,10 +33,10 @@ impl SentPicture {
         }
     }
 
-    async fn check(self, app: &App, headers: &HeaderMap) -> Result<SignedIn, HttpError> {
+    async fn check(self, app: &App, head: &request::Parts) -> Result<SignedIn, HttpError> {
         match self {
-            Self::Avatar => SignedIn::check(app, headers).await,
-            Self::Logo => administrator::check(app, headers).await,
+            Self::Avatar => SignedIn::check(app, head).await,
+            Self::Logo => administrator::check(app, head).await,
         }
     }
 }
@@ -54,7 +55,7 @@ pub(super) async fn receive(
     let (head, body) = request.into_parts();
     let mut body = RequestBody::new(body, &app.options);
     let received = async {
-        let me = sent.check(app, &head.headers).await?;
+        let me = sent.check(app, &head).await?;
         let max_bytes = app.options.avatar_max_bytes + OTHER_FIELDS_MAX_BYTES;
         let picture =
             form::read_picture(sent.field(), &head.headers, &mut body, &app.avatars, max_bytes).await?;
@@ -72,6 +73,6 @@ pub(super) async fn receive(
     };
     let turn = app.pictures.turn(PictureFor::User(user.as_str())).await.map_err(AvatarError::from)?;
     let picture = picture.picture(turn).await?;
-    sent.check(app, &head.headers).await?;
+    sent.check(app, &head).await?;
     Ok((user, picture))
 }

@@ -304,6 +304,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::Store(_)
         | HttpError::StoreSilent
         | HttpError::Post(PostError::Unavailable)
+        | HttpError::Identity(_)
         | HttpError::Files(_) => {
             ("TryAgain", "The server cannot answer now: try again after `Retry-After` seconds.")
         }
@@ -433,6 +434,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::Stopping,
         HttpError::Store(StoreError::Unavailable { source: "".into() }.into()),
         HttpError::StoreSilent,
+        HttpError::Identity("".into()),
         HttpError::File(io()),
         HttpError::Hash(PasswordsError::Busy),
         HttpError::RegistrationClosed,

@@ -66,7 +66,7 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
 /// Ends the subscription of the browser of this session, if there is one.
 pub(super) async fn remove(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     if let Some(session) = &me.session {
         app.parts.push.unsubscribe_push(session).await?;
     }

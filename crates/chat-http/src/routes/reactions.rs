@@ -14,7 +14,7 @@ use crate::signed_in::SignedIn;
 /// The reactions to a message that the user may read, with the users who reacted.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     app.count_list(&me.user)?;
     let query = ListQuery::parse(request.uri().query().unwrap_or_default())?;
     let topic = match query.place {

@@ -34,6 +34,16 @@ pub(super) fn answer(app: &App, request: &Request<SentBody>, port: u16) -> Resul
     Ok(response)
 }
 
+/// Sends a client to another path of the same host, with the query.
+pub(super) fn within(request: &Request<SentBody>, path: &str) -> Result<Response<Body>, HttpError> {
+    let query = request.uri().query().map_or(String::new(), |query| format!("?{query}"));
+    let location = HeaderValue::try_from(format!("{path}{query}")).map_err(|_| HttpError::NotFound)?;
+    let mut response = Response::new(answer::bytes(""));
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().insert(LOCATION, location);
+    Ok(response)
+}
+
 /// The host of the request with https.
 fn origin(headers: &HeaderMap, port: u16) -> Result<String, HttpError> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).ok_or(HttpError::Host)?;

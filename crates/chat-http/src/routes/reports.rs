@@ -96,7 +96,7 @@ async fn messages(
 /// administrators all.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     let (mut state, mut before, mut limit) = (None, None, LIMIT_DEFAULT);
     for parameter in query::parameters(request.uri().query().unwrap_or_default()) {
         let (key, value) = parameter?;

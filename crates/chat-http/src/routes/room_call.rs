@@ -42,7 +42,7 @@ impl RoomCall {
     /// those of [`SignedIn::check`].
     pub(super) async fn check(call: Call) -> Result<(Self, Request<SentBody>), HttpError> {
         let Call { app, request, part, user, .. } = call;
-        let me = SignedIn::check(&app, request.headers()).await?;
+        let me = SignedIn::check(&app, &request).await?;
         let room = percent::decode(&part, false).ok_or(HttpError::RoomEncoding)?;
         let room = RoomName::parse(&room)?;
         let access = access(&app, &me, &room).await?;

@@ -26,7 +26,7 @@ use crate::signed_in::SignedIn;
 /// A page of the rooms of the user and of all open rooms.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     app.count_list(&me.user)?;
     let query = ListQuery::parse(request.uri().query().unwrap_or_default(), app.options.rooms_max)?;
     let open = app.open_rooms().await?;
@@ -211,7 +211,7 @@ pub(super) struct NewRoom {
 /// Creates a room. Its creator becomes its moderator.
 pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     let body = json::read(&app, request).await?;
     let new: NewRoom = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     if app.options.shards.hub.room_creation == RoomCreation::Administrators

@@ -17,7 +17,7 @@ use crate::signed_in::SignedIn;
 /// The messages that the user may read and that have the searched words.
 pub(super) async fn search(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     let query = Parsed::parse(request.uri().query().unwrap_or_default())?;
     if let SearchScope::Room(room) = &query.scope() {
         room_call::access(&app, &me, room).await?;

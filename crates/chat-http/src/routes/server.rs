@@ -22,7 +22,7 @@ pub(super) async fn info(call: Call) -> Result<Response<Body>, HttpError> {
         title: &profile.title,
         welcome: Some(&*profile.welcome).filter(|welcome| !welcome.is_empty()),
         accent: profile.accent,
-        logo: profile.logo.as_ref().map(Logo::address),
+        logo: profile.logo.as_ref().map(|logo| app.options.base_path.at(&logo.address())),
         registration: match app.options.registration {
             Registration::Open => WhoRegisters::Open,
             Registration::Invite => WhoRegisters::Invite,
@@ -31,6 +31,7 @@ pub(super) async fn info(call: Call) -> Result<Response<Body>, HttpError> {
         password_min_chars: app.options.password_rule.min_chars,
         features: features(&app.options),
         setup: !app.has_administrator().await?,
+        sign_in_url: app.options.sign_in_url.as_deref(),
     };
     Ok(answer::json(StatusCode::OK, &info))
 }
@@ -65,6 +66,10 @@ pub(super) struct ServerInfo<'a> {
     features: Vec<&'static str>,
     /// Whether there was no administrator yet, at most a second ago.
     setup: bool,
+    /// Where users sign in instead of here: an address to which clients add the one to come back
+    /// to, as the parameter `next` of the query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sign_in_url: Option<&'a str>,
 }
 
 /// Who can create an account over HTTP.
@@ -152,7 +157,7 @@ pub(super) async fn put_logo(call: Call) -> Result<Response<Body>, HttpError> {
 /// Removes the logo of the server.
 pub(super) async fn remove_logo(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = administrator::check(&app, request.headers()).await?;
+    let me = administrator::check(&app, &request).await?;
     let fields = [(ProfileField::Logo, None)];
     app.change_profile(&fields, &me.user).await?;
     Ok(answer::json(StatusCode::OK, &Nothing {}))

@@ -9,14 +9,14 @@ use serde::Serialize;
 use super::call::Call;
 use crate::answer::{self, Body, Done};
 use crate::error::HttpError;
+use crate::percent;
 use crate::signed_in::SignedIn;
-use crate::{cookie, percent};
 
 /// Lists the sessions of the user, the newest first. The id of a session is no secret,
 /// because a token that names it is signed.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     let sessions = app.parts.sessions.sessions_of(&me.user, now_ms()).await?;
     let sessions = sessions
         .into_iter()
@@ -58,7 +58,7 @@ struct ListedSession {
 /// Ends a session of the user and closes its sockets.
 pub(super) async fn end(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     let id = percent::decode(&part, false).ok_or(HttpError::SessionNotFound)?;
     if id.contains('\0') {
         // Postgres cannot store such a text.
@@ -69,7 +69,7 @@ pub(super) async fn end(call: Call) -> Result<Response<Body>, HttpError> {
     if session.is_none_or(|session| session.user != me.user) {
         return Err(HttpError::SessionNotFound);
     }
-    let (is_current, secure) = (me.session.as_ref() == Some(&id), app.cookies_are_secure());
+    let (is_current, cleared) = (me.session.as_ref() == Some(&id), app.cleared_cookie());
     // A task of its own, so that it is completed if the client hangs up.
     let tasks = app.tasks.clone();
     let revocation = tasks.spawn(async move {
@@ -81,7 +81,7 @@ pub(super) async fn end(call: Call) -> Result<Response<Body>, HttpError> {
     revocation.await.map_err(HttpError::Task)??;
     let mut response = answer::json(StatusCode::OK, &Done::OK);
     if is_current {
-        response.headers_mut().insert(SET_COOKIE, cookie::clear(secure));
+        response.headers_mut().insert(SET_COOKIE, cleared);
     }
     Ok(response)
 }

@@ -15,7 +15,6 @@ use super::json;
 use crate::answer::{self, Body};
 use crate::app::App;
 use crate::client_address::{ClientAddress, note_limited};
-use crate::cookie;
 use crate::error::HttpError;
 
 /// Name and password. A missing field is wrong, as in the original.
@@ -124,9 +123,9 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
     app.metrics.login("accepted");
     tracing::info!(user = session.user.as_str(), "signed in");
     let token = app.parts.tokens.issue(now / 1000, session.user.as_str(), session.id.as_str());
-    let avatar = user.avatar.unwrap_or_default();
+    let avatar = app.picture_address(user.avatar);
     let mut response = answer::json(StatusCode::OK, &Welcome { status: "ok", avatar });
-    response.headers_mut().insert(SET_COOKIE, cookie::set(&token, lifetime, app.cookies_are_secure()));
+    response.headers_mut().insert(SET_COOKIE, app.cookie(&token, lifetime));
     Ok(response)
 }
 

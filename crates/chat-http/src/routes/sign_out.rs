@@ -1,17 +1,20 @@
 //! `POST /api/logout`
 
+use std::sync::Arc;
+
 use chat_core::{SessionId, Username};
 use chat_shard::now_ms;
 use hyper::header::SET_COOKIE;
-use hyper::{Response, StatusCode};
+use hyper::http::request;
+use hyper::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
 
 use super::call::Call;
 use super::json;
 use crate::answer::{self, Body, Done};
 use crate::app::App;
-use crate::cookie;
 use crate::error::HttpError;
+use crate::identity::{Identity, RequestHead};
 use crate::signed_in::SignedIn;
 
 /// What to sign out; without a body, only this session.
@@ -27,13 +30,17 @@ pub(super) struct SignOut {
 /// without a valid session succeeds too: it is signed out already.
 pub(super) async fn logout(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let secure = app.cookies_are_secure();
-    let signed_in = SignedIn::by_token(&app, request.headers());
-    let body = json::read(&app, request).await?;
+    let cleared = app.cleared_cookie();
+    let (head, body) = request.into_parts();
+    let signed_in = SignedIn::by_token(&app, &head.headers);
+    let body = json::read_body(&app, body).await?;
     let SignOut { everywhere } = match body.trim_ascii().is_empty() {
         true => SignOut::default(),
         false => json::parse(&body).ok_or(HttpError::InvalidJson)?,
     };
+    if let Some(identity) = app.parts.identity.clone() {
+        return of_host(app, identity, head, everywhere).await;
+    }
     if let Ok(SignedIn { user, session, .. }) = signed_in {
         // A task of its own, so that it is completed if the client hangs up.
         let tasks = app.tasks.clone();
@@ -56,7 +63,39 @@ pub(super) async fn logout(call: Call) -> Result<Response<Body>, HttpError> {
         revocation.await.map_err(HttpError::Task)??;
     }
     let mut response = answer::json(StatusCode::OK, &Done::OK);
-    response.headers_mut().insert(SET_COOKIE, cookie::clear(secure));
+    response.headers_mut().insert(SET_COOKIE, cleared);
+    Ok(response)
+}
+
+/// Signs a user of the host out there, and closes their sockets here.
+async fn of_host(
+    app: Arc<App>,
+    identity: Arc<dyn Identity>,
+    head: request::Parts,
+    everywhere: bool,
+) -> Result<Response<Body>, HttpError> {
+    // A task of its own, so that it is completed if the client hangs up.
+    let tasks = app.tasks.clone();
+    let signing_out = tasks.spawn(async move {
+        let me = match SignedIn::check(&app, &head).await {
+            Ok(me) => me,
+            Err(HttpError::MissingToken | HttpError::InvalidToken(_)) => return Ok(HeaderMap::new()),
+            Err(error) => return Err(error),
+        };
+        let Some(of_host) = &me.of_host else { return Ok(HeaderMap::new()) };
+        let signed_out = identity.sign_out(RequestHead::from(&head), &of_host.identified, everywhere).await;
+        let headers = signed_out.map_err(HttpError::Identity)?;
+        let all = || app.shards.open_sessions().of(&me.user);
+        let ended = if everywhere { all() } else { me.session.iter().cloned().collect() };
+        app.end_sessions(&ended).await;
+        tracing::info!(user = me.user.as_str(), everywhere, "signed out of the host");
+        Ok(headers)
+    });
+    let headers = signing_out.await.map_err(HttpError::Task)??;
+    let mut response = answer::json(StatusCode::OK, &Done::OK);
+    for (name, value) in &headers {
+        response.headers_mut().append(name, value.clone());
+    }
     Ok(response)
 }
 

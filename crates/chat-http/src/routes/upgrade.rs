@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use chat_auth::NO_PASSWORD;
-use chat_core::{Protocol, RoomName, Username};
-use chat_shard::{Arrival, now_ms};
-use chat_store::{NewUser, StoreError};
+use chat_core::{Protocol, RoomName};
+use chat_shard::Arrival;
 use hyper::body::Body as _;
 use hyper::header::{
     CONNECTION, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -30,6 +28,7 @@ use crate::answer::{self, Body};
 use crate::app::App;
 use crate::client_socket::ClientSocket;
 use crate::error::HttpError;
+use crate::host_account;
 use crate::percent;
 use crate::signed_in::SignedIn;
 
@@ -45,12 +44,22 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
     }
     app.origin.check(request.headers())?;
     // Entered before the store is asked, so that a change of the session, or a ban, from then
-    // on reaches this socket.
-    let signed_in = SignedIn::by_token(&app, request.headers())?;
+    // on reaches this socket. A host is asked once to know its session, and again for that.
+    let signed_in = match &app.parts.identity {
+        Some(_) => SignedIn::check(&app, &request).await?,
+        None => SignedIn::by_known_token(&app, request.headers()).await?,
+    };
     let open_sessions = app.shards.open_sessions();
     let session = signed_in.session.as_ref().map(|session| open_sessions.enter(session, &signed_in.user));
-    let token = signed_in.session.is_none().then(|| app.shards.open_users().enter(&signed_in.user));
-    let signed_in = signed_in.with_session(&app).await?;
+    let is_foreign = signed_in.session.is_none() || signed_in.of_host.is_some();
+    let token = is_foreign.then(|| app.shards.open_users().enter(&signed_in.user));
+    let signed_in = match &app.parts.identity {
+        Some(_) => SignedIn::check(&app, &request).await.and_then(|again| {
+            let is_same = again.user == signed_in.user && again.session == signed_in.session;
+            if is_same { Ok(again) } else { Err(HttpError::InvalidToken(None)) }
+        })?,
+        None => signed_in.with_session(&app).await?,
+    };
     let good_until_ms = signed_in.good_until_ms;
     if let Some(session) = &session {
         open_sessions.renew(session.id(), good_until_ms);
@@ -66,8 +75,8 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
     let accept = accept(request.headers())?;
     let counted = app.socket_open_rate.count(&signed_in.user, Instant::now());
     counted.map_err(|retry_after_seconds| HttpError::TooManySocketOpens { retry_after_seconds })?;
-    if signed_in.session.is_none() {
-        ensure_account(&app, &signed_in.user).await?;
+    if is_foreign {
+        host_account::ensure(&app, &signed_in).await?;
     }
     if let Protocol::V1 { room } = &protocol {
         // A client of v1 could be told nothing after the upgrade. The hub checks again.
@@ -108,31 +117,6 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, fixed(V2));
     }
     Ok(response)
-}
-
-/// Creates an account without a password for a user whom another issuer signed in, unless
-/// there is one. Private messages are stored only for accounts, and no other user can
-/// register the name. No account is created for a name that could not be registered, or
-/// that is confusable with that of another account.
-async fn ensure_account(app: &App, user: &Username) -> Result<(), HttpError> {
-    if Username::parse(user.as_str()).as_ref() != Ok(user) || app.parts.users.find_user(user).await?.is_some()
-    {
-        return Ok(());
-    }
-    let account = NewUser {
-        name: user.clone(),
-        password_hash: NO_PASSWORD.to_owned(),
-        avatar: None,
-        created_at_ms: now_ms(),
-    };
-    match app.parts.users.create_user(&account).await {
-        Ok(()) => tracing::info!(user = user.as_str(), "made an account for a user of another issuer"),
-        Err(error @ (StoreError::NameTaken | StoreError::NameConfusable)) => {
-            tracing::info!(user = user.as_str(), %error, "made no account for a user of another issuer");
-        }
-        Err(error) => return Err(error.into()),
-    }
-    Ok(())
 }
 
 /// Hands the socket to its shard, with the bytes that hyper has read ahead.

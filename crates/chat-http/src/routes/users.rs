@@ -15,14 +15,18 @@ use super::{administrator, query, server};
 use crate::answer::{self, Body};
 use crate::app::App;
 use crate::error::HttpError;
+use crate::host_account;
 use crate::signed_in::SignedIn;
-use crate::{cookie, percent, push};
+use crate::{percent, push};
 
 /// The user who asks. A user of another issuer needs no account.
 pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     me.note_seen(&app);
+    if me.of_host.is_some() {
+        host_account::ensure(&app, &me).await?;
+    }
     let account = app.parts.users.find_user(&me.user).await?;
     let is_administrator = administrator::is_administrator(&app, &me).await?;
     let push_key = if app.options.push.enabled { Some(push::public_key(&app).await?) } else { None };
@@ -30,14 +34,14 @@ pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
         StatusCode::OK,
         &Me {
             username: me.user.as_str(),
-            avatar: account.and_then(|user| user.avatar).unwrap_or_default(),
+            avatar: app.picture_address(account.and_then(|user| user.avatar)),
             role: if is_administrator { UserRole::Administrator } else { UserRole::Member },
             features: server::features(&app.options),
             push_key,
         },
     );
     if let Some(token) = renew(&app, &me).await? {
-        let cookie = cookie::set(&token, app.parts.tokens.lifetime_seconds(), app.cookies_are_secure());
+        let cookie = app.cookie(&token, app.parts.tokens.lifetime_seconds());
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
     Ok(response)
@@ -45,18 +49,18 @@ pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
 
 /// A user with an account.
 pub(super) async fn user(call: Call) -> Result<Response<Body>, HttpError> {
-    SignedIn::check(&call.app, call.request.headers()).await?;
+    SignedIn::check(&call.app, &call.request).await?;
     let name = percent::decode(&call.part, false).ok_or(HttpError::UserNotFound)?;
     let name = Username::known(&name).map_err(|_| HttpError::UserNotFound)?;
     let user = call.app.parts.users.find_user(&name).await?.ok_or(HttpError::UserNotFound)?;
-    let profile = Profile { username: user.name.as_str(), avatar: user.avatar.unwrap_or_default() };
+    let profile = Profile { username: user.name.as_str(), avatar: call.app.picture_address(user.avatar) };
     Ok(answer::json(StatusCode::OK, &profile))
 }
 
 /// A page of the directory, or the named users.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, &request).await?;
     app.count_list(&me.user)?;
     let query = ListQuery::parse(request.uri().query().unwrap_or_default())?;
     let users = &app.parts.users;
@@ -77,7 +81,7 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
         }
     };
     let online = app.online_users().await;
-    let mut users: Vec<_> = found.into_iter().map(|user| ListedUser::new(user, &online)).collect();
+    let mut users: Vec<_> = found.into_iter().map(|user| ListedUser::new(&app, user, &online)).collect();
     if administrator::is_administrator(&app, &me).await? {
         add_standings(&app, &mut users).await?;
     }
@@ -209,11 +213,11 @@ async fn add_standings(app: &App, users: &mut [ListedUser]) -> Result<(), HttpEr
 }
 
 impl ListedUser {
-    fn new(user: User, online: &HashSet<Username>) -> Self {
+    fn new(app: &App, user: User, online: &HashSet<Username>) -> Self {
         Self {
             online: online.contains(&user.name),
             username: user.name.as_str().to_owned(),
-            avatar: user.avatar.unwrap_or_default(),
+            avatar: app.picture_address(user.avatar),
             role: None,
             banned: None,
             ban: None,

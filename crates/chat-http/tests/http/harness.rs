@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chat_auth::{HashCost, PasswordRule, Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens};
-use chat_http::{FilesLocation, HttpOptions, Parts, Server};
+use chat_http::{FilesLocation, HttpOptions, Identity, Parts, Server};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
@@ -44,18 +44,25 @@ impl Chat {
         tokens: Tokens,
         change: impl FnOnce(&mut HttpOptions),
     ) -> Self {
-        Self::of(Store::default(), passwords, tokens, change).await
+        Self::of(Store::default(), passwords, tokens, None, change).await
     }
 
     /// A server on a store that has something already.
     pub async fn on(store: Store, change: impl FnOnce(&mut HttpOptions)) -> Self {
-        Self::of(store, PasswordsOptions::default(), tokens(), change).await
+        Self::of(store, PasswordsOptions::default(), tokens(), None, change).await
+    }
+
+    /// A server of a host that has users of its own.
+    pub async fn of_host(identity: Arc<dyn Identity>) -> Self {
+        let passwords = PasswordsOptions::default();
+        Self::of(Store::default(), passwords, tokens(), Some(identity), |_| {}).await
     }
 
     async fn of(
         store: Store,
         passwords: PasswordsOptions,
         tokens: Tokens,
+        identity: Option<Arc<dyn Identity>>,
         change: impl FnOnce(&mut HttpOptions),
     ) -> Self {
         let uploads = tempfile::tempdir().unwrap();
@@ -89,6 +96,7 @@ impl Chat {
             })
             .unwrap(),
             tokens,
+            identity,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Server::start(listener, parts, options).await.unwrap();
