@@ -203,7 +203,7 @@ fn perform(commands: impl FnOnce() -> io::Result<Vec<Command>>) -> ExitCode {
     }
     let run = |commands: Vec<Command>| {
         let mut build = crate::cargo();
-        build.args(["build", "--quiet", "--package", "server"]);
+        build.args(["build", "--quiet", "--package", "server", "--package", "axum-host"]);
         [build].into_iter().chain(commands).try_for_each(succeed)
     };
     match commands().and_then(run) {

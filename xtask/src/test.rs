@@ -82,7 +82,7 @@ const STEPS: &[Step] = &[
         "planted-bugs",
         &["test", "--profile", "simulate", "--package", "chat-simulator", "--features", "planted-bugs"],
     ),
-    Step::cargo(BUILD, &["build", "--package", "server", "--package", "prove"]),
+    Step::cargo(BUILD, &["build", "--package", "server", "--package", "prove", "--package", "axum-host"]),
     // KILL behind a bad network; `cargo xtask prove` has the long runs.
     Step {
         program: Program { name: "prove", command: || prove::program("debug").map(Command::new) },
