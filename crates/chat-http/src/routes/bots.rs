@@ -40,7 +40,7 @@ struct ListedBot {
 /// Lists the bots.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    administrator::check(&app, request.headers()).await?;
+    administrator::check(&app, &request).await?;
     let bots = app.parts.bots.bots().await?.into_iter().map(|bot| ListedBot {
         name: bot.name.as_str().to_owned(),
         rooms: bot.rooms.iter().map(|room| room.as_str().to_owned()).collect(),
@@ -88,7 +88,7 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
 /// Ends the token and the webhooks of a bot.
 pub(super) async fn revoke(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
-    let me = administrator::check(&app, request.headers()).await?;
+    let me = administrator::check(&app, &request).await?;
     let name = named(&part)?;
     if !app.parts.bots.revoke_bot(&name, Some(&me.user), now_ms()).await? {
         return Err(HttpError::UserNotFound);

@@ -35,7 +35,7 @@ pub(super) async fn post_to_user(call: Call) -> Result<Response<Body>, HttpError
 pub(super) async fn list_of_room(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
     let room = room(&part)?;
-    let sender = Sender::check(&app, request.headers()).await?;
+    let sender = Sender::check(&app, &request).await?;
     sender.check_reader(&app, &room).await?;
     list(&app, &sender, &Topic::Room(room), request.uri().query()).await
 }
@@ -44,7 +44,7 @@ pub(super) async fn list_of_room(call: Call) -> Result<Response<Body>, HttpError
 pub(super) async fn list_of_user(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
     let other = user(&part)?;
-    let sender = Sender::check(&app, request.headers()).await?;
+    let sender = Sender::check(&app, &request).await?;
     let topic = Topic::Pair(Pair::new(sender.user.clone(), other));
     list(&app, &sender, &topic, request.uri().query()).await
 }
@@ -91,12 +91,12 @@ async fn post(
     topic: impl FnOnce(&Sender) -> Result<Topic, HttpError>,
 ) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let headers = request.headers().clone();
-    let nonce = nonce(&headers)?;
-    Sender::check(&app, &headers).await?;
-    let body = json::read(&app, request).await?;
+    let (head, body) = request.into_parts();
+    let nonce = nonce(&head.headers)?;
+    Sender::check(&app, &head).await?;
+    let body = json::read_body(&app, body).await?;
     // A right that ends while the body arrives does not count.
-    let sender = Sender::check(&app, &headers).await?;
+    let sender = Sender::check(&app, &head).await?;
     let new: NewMessage = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let topic = topic(&sender)?;
     let file = |id: &String| FileId::parse(id).ok_or(HttpError::Post(PostError::InvalidFiles));

@@ -1,11 +1,11 @@
 //! Who posts or reads messages over HTTP: a user, or a bot.
 
 use chat_core::{RoomName, Username};
-use hyper::HeaderMap;
 
 use super::room_call;
 use crate::app::App;
 use crate::error::HttpError;
+use crate::identity::RequestHead;
 use crate::secret;
 use crate::signed_in::{SignedIn, bearer};
 
@@ -27,15 +27,16 @@ impl Sender {
     /// # Errors
     ///
     /// Those of [`SignedIn::check`].
-    pub(super) async fn check(app: &App, headers: &HeaderMap) -> Result<Self, HttpError> {
-        match bearer(headers).filter(|token| token.starts_with(secret::BOT_TOKEN)) {
+    pub(super) async fn check<'a>(app: &App, request: impl Into<RequestHead<'a>>) -> Result<Self, HttpError> {
+        let request = request.into();
+        match bearer(request.headers).filter(|token| token.starts_with(secret::BOT_TOKEN)) {
             Some(token) => {
                 let bot = app.parts.bots.find_bot(&secret::hash(token)).await?;
                 let bot = bot.ok_or(HttpError::InvalidToken(None))?;
                 Ok(Self { user: bot.name, kind: Kind::Bot(bot.rooms) })
             }
             None => {
-                let me = SignedIn::check(app, headers).await?;
+                let me = SignedIn::check(app, request).await?;
                 Ok(Self { user: me.user.clone(), kind: Kind::User(me) })
             }
         }
