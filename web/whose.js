@@ -17,7 +17,6 @@ import { t } from "./words.js";
  * @property {string[]} [features]
  * @property {boolean} [setup] whether there is no administrator yet
  * @property {string} [sign_in_url] where users sign in instead of here
- * @property {string} [oidc] what is on the button with which users sign in elsewhere and come back
  */
 
 /** What was known at the last visit, until the server answers. @type {ServerInfo | null} */

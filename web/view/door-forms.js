@@ -40,7 +40,7 @@ export function furnish(door) {
     make("p", { class: "error", role: "alert" }),
     make("button", { class: "primary", "data-t": "signIn" }),
   );
-  const elsewhere = make("a", { id: "sign-in-elsewhere", class: "primary", hidden: true });
+  const elsewhere = make("a", { id: "sign-in-elsewhere", class: "primary", hidden: true, "data-t": "signIn" });
   const choice = make("div", { class: "segments", role: "group" }, toRegister, toSignIn);
   door.replaceChildren(
     make(

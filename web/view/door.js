@@ -1,7 +1,7 @@
 // The door: the forms for signing in and registering.
 
 import { login, register } from "../account.js";
-import { BASE, NAME_MAX_CHARS } from "../logic/address.js";
+import { NAME_MAX_CHARS } from "../logic/address.js";
 import { Memory, settings } from "../settings.js";
 import { chatTitle, learnWhose, signInAddress, whose } from "../whose.js";
 import { wording } from "../wording.js";
@@ -137,10 +137,9 @@ export class Door {
 
   /** Shows the way to where users sign in, instead of the forms or beside them. */
   #showElsewhere() {
-    const { sign_in_url: url, oidc } = whose ?? {};
-    this.#elsewhere.hidden = !url && !oidc;
-    this.#elsewhere.textContent = url ? t.signIn : t.signInWith(oidc ?? "");
-    this.#elsewhere.href = url ? signInAddress(url) : `${BASE}/api/oidc/start`;
+    const url = whose?.sign_in_url;
+    this.#elsewhere.hidden = !url;
+    if (url) this.#elsewhere.href = signInAddress(url);
     this.#choice.hidden = Boolean(url);
     if (url) this.#signIn.hidden = this.#register.hidden = true;
   }

@@ -25,7 +25,6 @@ export const later = {
   welcomeBack: "Welcome back.",
   newHere: "I’m new here",
   signIn: "Sign in",
-  signInWith: (service) => `Sign in with ${service}`,
   register: "Start talking",
   name: "Name",
   nameHint: "Up to 24 characters, in any script.",

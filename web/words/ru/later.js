@@ -24,7 +24,6 @@ export const later = {
   welcomeBack: "С возвращением.",
   newHere: "Впервые здесь",
   signIn: "Войти",
-  signInWith: (/** @type {string} */ service) => `Войти через ${service}`,
   register: "Начать разговор",
   name: "Имя",
   nameHint: "До 24 символов, на любом языке.",
