@@ -74,13 +74,13 @@ async function countOnBadge() {
 
 /** Subscribes again after the browser has ended the subscription. */
 async function subscribeAgain({ oldSubscription }) {
-  const response = await fetch("/api/me");
+  const response = await fetch(`${BASE}/api/me`);
   const { push_key: key } = response.ok ? await response.json() : {};
   if (!key || !oldSubscription) {
     return;
   }
   const subscription = await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
-  await fetch("/api/push", { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify(subscription) });
+  await fetch(`${BASE}/api/push`, { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify(subscription) });
 }
 
 /** Opens an address in a page that is open, or in a new one. */
