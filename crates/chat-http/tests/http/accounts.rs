@@ -21,7 +21,9 @@ async fn alice_registers_signs_in_and_out() {
     assert!(claims.sid.is_some());
 
     let reply = chat.get("/api/me", auth).await;
-    let me = json!({ "username": "Алиса", "avatar": "", "role": "member", "features": ["edit", "delete", "react", "reply", "mentions", "read", "typing", "rooms", "files", "search", "administration"] });
+    let push_key = reply.json()["push_key"].clone();
+    assert_eq!(push_key.as_str().map(str::len), Some(87), "a point of P-256 in base64url");
+    let me = json!({ "username": "Алиса", "avatar": "", "role": "member", "features": ["edit", "delete", "react", "reply", "mentions", "read", "typing", "rooms", "files", "search", "administration", "push"], "push_key": push_key });
     assert_eq!((reply.status, reply.json()), (200, me));
     assert_eq!(reply.header("set-cookie"), None, "too young to be renewed");
 

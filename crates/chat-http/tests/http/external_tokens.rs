@@ -20,7 +20,8 @@ async fn another_issuer_signs_in_its_own_users() {
     let external = TokenOptions { accept_external: true, ..TokenOptions::default() };
     let chat = Chat::with_auth(PasswordsOptions::default(), tokens_with(external), |_| {}).await;
     let reply = chat.get("/api/me", &cookie).await;
-    let me = json!({ "username": "bot", "avatar": "", "role": "member", "features": ["edit", "delete", "react", "reply", "mentions", "read", "typing", "rooms", "files", "search", "administration"] });
+    let push_key = reply.json()["push_key"].clone();
+    let me = json!({ "username": "bot", "avatar": "", "role": "member", "features": ["edit", "delete", "react", "reply", "mentions", "read", "typing", "rooms", "files", "search", "administration", "push"], "push_key": push_key });
     assert_eq!(reply.json(), me);
     assert_eq!(reply.header("set-cookie"), None);
     assert_eq!(chat.call("POST", "/api/logout", &[("Cookie", &cookie)], b"").await.status, 200);

@@ -113,6 +113,17 @@ impl Store {
         })
     }
 
+    /// The answer to the creation of an account, which may be slow.
+    fn delay<'a, T: Send + 'a>(&self, creation: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
+        if !self.slow.load(Ordering::Relaxed) {
+            return creation;
+        }
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            creation.await
+        })
+    }
+
     /// The answer to a change of a session.
     fn change<'a, T: Send + 'a>(&self, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         if self.sessions_stay.load(Ordering::Relaxed) {
@@ -124,14 +135,7 @@ impl Store {
 
 impl UserRepository for Store {
     fn create_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
-        let creation = self.lose(self.ask(self.memory.create_user(user)));
-        if !self.slow.load(Ordering::Relaxed) {
-            return creation;
-        }
-        Box::pin(async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            creation.await
-        })
+        self.delay(self.lose(self.ask(self.memory.create_user(user))))
     }
 
     fn recreate_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
@@ -602,7 +606,7 @@ impl AdministrationRepository for Store {
     }
 
     fn register<'a>(&'a self, user: &'a NewUser, terms: RegistrationTerms<'a>) -> StoreFuture<'a, bool> {
-        self.write(self.lose(self.memory.register(user, terms)))
+        self.delay(self.lose(self.write(self.memory.register(user, terms))))
     }
 
     fn ban<'a>(
