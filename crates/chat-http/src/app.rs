@@ -30,7 +30,7 @@ use crate::cookie;
 use crate::error::HttpError;
 use crate::files::Files;
 use crate::handshake::Handshakes;
-use crate::identity::Identity;
+use crate::identity::{HostSessions, Identity};
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
 use crate::profile::Profile;
@@ -191,6 +191,8 @@ pub(crate) struct App {
     /// Tracks connections, upgrades, pictures, background tasks, and work that must be
     /// finished even if its client hangs up.
     pub(crate) tasks: TaskTracker,
+    /// The ids of sessions of a host.
+    pub(crate) host_sessions: HostSessions,
     ready: AtomicBool,
 }
 
@@ -251,6 +253,7 @@ impl App {
             options,
             ends: Ends::default(),
             tasks,
+            host_sessions: HostSessions::default(),
             ready: AtomicBool::new(true),
         }
     }

@@ -12,7 +12,6 @@ use tokio_util::task::TaskTracker;
 use crate::app::{App, Parts};
 use crate::avatar::AvatarFolder;
 use crate::files::{self, Files};
-use crate::identity::Identified;
 use crate::metrics::Metrics;
 use crate::push::{self, Pushes};
 use crate::service::ChatService;
@@ -132,10 +131,8 @@ impl Chat {
     /// once [`Identity`](crate::Identity) no longer knows the session.
     pub async fn sign_out(&self, user: &str, session: Option<&str>) {
         let Ok(user) = Username::known(user) else { return };
-        let ended = match session {
-            Some(session) => vec![Identified::session_of(&user, Some(session))],
-            None => self.app.shards.open_sessions().of(&user),
-        };
+        let open = self.app.shards.open_sessions().of(&user);
+        let ended = self.app.host_sessions.end(open, &user, session);
         self.app.end_sessions(&ended).await;
     }
 

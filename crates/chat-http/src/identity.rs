@@ -1,8 +1,9 @@
 //! Who a request is from, as the program around the chat says.
 
+use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use chat_core::{ReservedNames, SessionId, Username};
 use chat_shard::now_ms;
@@ -90,15 +91,76 @@ impl Identified {
     pub fn new(user: impl Into<String>) -> Self {
         Self { user: user.into(), picture: None, session: None, until: None }
     }
+}
+
+/// The sessions of the host, by the ids that shards know them by.
+///
+/// A shard refuses an id that was ended a moment ago, because a socket of it may be on its way.
+/// A user who signs in to the host again may have the same session there as before, so that it
+/// has another id here after each end.
+#[derive(Default)]
+pub(crate) struct HostSessions {
+    /// For each session that was ended lately: when, and how often.
+    ended: Mutex<HashMap<String, (Instant, u32)>>,
+}
+
+impl HostSessions {
+    /// The id of a session.
+    fn id(&self, user: &Username, session: Option<&str>) -> SessionId {
+        let name = Self::name(user, session);
+        let ends = self.lock().get(&name).map_or(0, |(_, ends)| *ends);
+        SessionId::new(&format!("{name}\n{ends}"))
+    }
+
+    /// Ends a session of a user, or all that are open. Returns their ids.
+    pub(crate) fn end(
+        &self,
+        mut open: Vec<SessionId>,
+        user: &Username,
+        session: Option<&str>,
+    ) -> Vec<SessionId> {
+        // A session without a socket may have downloads.
+        open.push(self.id(user, session));
+        let only = session.map(|session| Self::name(user, Some(session)));
+        let parts = |id: &SessionId| {
+            let (name, ends) = id.as_str().rsplit_once('\n')?;
+            Some((name.to_owned(), ends.parse::<u32>().ok()?))
+        };
+        let mut ended = self.lock();
+        ended.retain(|_, (at, _)| at.elapsed() < ENDED_KEPT);
+        let mut ids = Vec::new();
+        for id in open {
+            let Some((name, ends)) = parts(&id) else { continue };
+            if only.as_ref().is_some_and(|only| *only != name) {
+                continue;
+            }
+            ids.push(id);
+            if ended.len() < ENDED_MAX || ended.contains_key(&name) {
+                let known = ended.get(&name).map_or(0, |(_, ends)| *ends);
+                ended.insert(name, (Instant::now(), known.max(ends + 1)));
+            }
+        }
+        ids
+    }
 
     /// The session, which has a name of its own for each user.
-    pub(crate) fn session_of(user: &Username, session: Option<&str>) -> SessionId {
+    fn name(user: &Username, session: Option<&str>) -> String {
         match session {
-            Some(session) => SessionId::new(&format!("{} {session}", user.as_str())),
-            None => SessionId::new(user.as_str()),
+            Some(session) => format!("{} {session}", user.as_str()),
+            None => user.as_str().to_owned(),
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Instant, u32)>> {
+        // Every change is whole in one statement.
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+/// How long an end is remembered: longer than shards do.
+const ENDED_KEPT: Duration = Duration::from_secs(600);
+/// Ends that are remembered. With more, who signs in again at once may have to wait for a minute.
+const ENDED_MAX: usize = 100_000;
 
 /// What a host has said of the sender of a request, and the head of that request.
 pub(crate) struct OfHost {
@@ -144,7 +206,7 @@ pub(crate) async fn identify(
     if good_until_ms <= now {
         return Err(HttpError::InvalidToken(None));
     }
-    let session = Identified::session_of(&user, identified.session.as_deref());
+    let session = app.host_sessions.id(&user, identified.session.as_deref());
     let of_host =
         OfHost { identified, headers: request.headers.clone(), extensions: request.extensions.clone() };
     Ok(SignedIn {

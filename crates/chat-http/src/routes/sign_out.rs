@@ -85,8 +85,9 @@ async fn of_host(
         let Some(of_host) = &me.of_host else { return Ok(HeaderMap::new()) };
         let signed_out = identity.sign_out(RequestHead::from(&head), &of_host.identified, everywhere).await;
         let headers = signed_out.map_err(HttpError::Identity)?;
-        let all = || app.shards.open_sessions().of(&me.user);
-        let ended = if everywhere { all() } else { me.session.iter().cloned().collect() };
+        let open = app.shards.open_sessions().of(&me.user);
+        let session = of_host.identified.session.as_deref().filter(|_| !everywhere);
+        let ended = app.host_sessions.end(open, &me.user, session);
         app.end_sessions(&ended).await;
         tracing::info!(user = me.user.as_str(), everywhere, "signed out of the host");
         Ok(headers)

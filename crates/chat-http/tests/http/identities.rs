@@ -128,6 +128,30 @@ async fn sockets_end_with_the_session_of_the_host() {
 }
 
 #[tokio::test]
+async fn a_user_who_signs_in_to_the_host_again_comes_back_at_once() {
+    let (host, chat) = start().await;
+    let alice =
+        [Identified::new("alice"), Identified { session: Some("s".to_owned()), ..Identified::new("alice") }];
+    for alice in alice {
+        for _ in 0..2 {
+            host.insert("one", alice.clone());
+            let mut socket = Wire::open_v2(&chat, "one").await;
+            socket.is_open().await;
+            let sign_out = chat.request("POST", "/api/logout", &[("Cookie", "one")], b"");
+            assert_eq!(chat.raw(&sign_out).await.status, 200);
+            assert_eq!(socket.close_code().await, Some(4001));
+            // The host may say so by itself, too.
+            host.insert("one", alice.clone());
+            let mut socket = Wire::open_v2(&chat, "one").await;
+            socket.is_open().await;
+            host.end("one");
+            chat.server.chat().sign_out("alice", alice.session.as_deref()).await;
+            assert_eq!(socket.close_code().await, Some(4001));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_socket_ends_when_the_host_has_said_so() {
     let (host, chat) = start().await;
     let until = Some(SystemTime::now() + Duration::from_secs(2));
