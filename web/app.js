@@ -6,7 +6,7 @@ import { BASE, ROOT, below, targetOf } from "./logic/address.js";
 import { settings } from "./settings.js";
 import { knowPicture, avatar } from "./view/avatar.js";
 import { byId, isolated, LATER_AFTER_MS, symbol, TOUCH, want, wantStyle } from "./view/dom.js";
-import { chatTitle, learnWhose, signInAddress } from "./whose.js";
+import { chatTitle, learnWhose } from "./whose.js";
 import { language, setLanguage, t, translate, wantLaterWords } from "./words.js";
 
 /** @typedef {import("./view/chat.js").Chat} Chat */
@@ -57,7 +57,7 @@ async function start() {
     const isSignedOut = error instanceof api.ApiError && error.status === 401;
     const known = settings.user;
     if (isSignedOut) forgetKept();
-    if (isSignedOut && (await isElsewhere())) return;
+    if (isSignedOut && (await import("./elsewhere.js").then(({ leave }) => leave(SENT_AWAY)))) return;
     if (!isSignedOut && known) {
       // The server does not answer: what is written now is sent once it does.
       await begin(known);
@@ -98,12 +98,7 @@ async function begin(user) {
   setTimeout(theSettings, LATER_AFTER_MS);
   setTimeout(learnWhose, LATER_AFTER_MS);
   // The session may be another one, and the browser may have changed the subscription.
-  setTimeout(() => renew(user.push_key), LATER_AFTER_MS);
-}
-
-/** @param {string} [key] of the server for subscriptions to notifications */
-async function renew(key) {
-  if (key && "PushManager" in window) await import("./push.js").then(({ renewPush }) => renewPush(key)).catch(() => {});
+  setTimeout(() => import("./push.js").then(({ renewPush }) => renewPush(user.push_key)).catch(() => {}), LATER_AFTER_MS);
 }
 
 /** @param {boolean} isAdministrator */
@@ -122,7 +117,7 @@ async function end(isLeft = false) {
     await chat?.end(isLeft || isLeaving);
   } finally {
     await forgetKept();
-    if ("PushManager" in window) await import("./push.js").then(({ forgetPush }) => forgetPush()).catch(() => {});
+    await import("./push.js").then(({ forgetPush }) => forgetPush()).catch(() => {});
     history.replaceState(null, "", ROOT);
     location.reload();
   }
@@ -143,22 +138,6 @@ async function openDoor(error, { entered = enter, invitation, isPasswordSet } = 
   const { key = "" } = targetOf(location) ?? {};
   door ??= new Door(entered, key.startsWith("#") ? key.slice(1) : "", invitation);
   door.open(error, isPasswordSet);
-}
-
-/**
- * Goes where users sign in, if that is not here. A visitor who comes back without a session sees
- * the door, which has a link, so that the browser does not go to and fro.
- * @returns {Promise<boolean>} whether the browser leaves this page
- */
-async function isElsewhere() {
-  const { sign_in_url } = (await learnWhose()) ?? {};
-  if (!sign_in_url || sessionStorage.getItem(SENT_AWAY) !== null) {
-    sessionStorage.removeItem(SENT_AWAY);
-    return false;
-  }
-  sessionStorage.setItem(SENT_AWAY, "yes");
-  location.replace(signInAddress(sign_in_url));
-  return true;
 }
 
 /** Where it is noted that a visitor was sent to sign in, and has not come back yet. */

@@ -39,16 +39,6 @@ export function chatTitle() {
   return !title || title === "Chat" ? t.chat : title;
 }
 
-/**
- * Where to sign in, with the way back.
- * @param {string} url
- */
-export function signInAddress(url) {
-  const address = new URL(url, location.href);
-  address.searchParams.set("next", location.pathname + location.hash);
-  return address.href;
-}
-
 async function ask() {
   try {
     whose = await call("/api/server");

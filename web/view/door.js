@@ -1,9 +1,10 @@
 // The door: the forms for signing in and registering.
 
 import { login, register } from "../account.js";
+import { signInAddress } from "../elsewhere.js";
 import { NAME_MAX_CHARS } from "../logic/address.js";
 import { Memory, settings } from "../settings.js";
-import { chatTitle, learnWhose, signInAddress, whose } from "../whose.js";
+import { chatTitle, learnWhose, whose } from "../whose.js";
 import { wording } from "../wording.js";
 import { t, titleAlone, titleOf, translate } from "../words.js";
 import { avatar, knowPicture } from "./avatar.js";
