@@ -36,7 +36,7 @@ pub(crate) async fn tls_cost(
     let (mut plain_us, mut tls_us, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
         let mut costs = [0.0; 2];
-        // What is first changes, so that a machine that becomes slower harms both.
+        // The rounds begin with plain and TLS in turn, so that a machine that becomes slower harms both.
         let order = if round % 2 == 0 { [false, true] } else { [true, false] };
         for with_tls in order {
             let server = Server::start(store, shards, with_tls).await?;

@@ -160,7 +160,7 @@ fn tokens(given: &Given) -> Result<TokenOptions, SettingError> {
     Ok(tokens)
 }
 
-/// Who push services may write to: `None` if nothing says so.
+/// The contact that push services are told: `None` if no setting names one.
 fn push_contact(given: &Given, http: &HttpOptions) -> Result<Option<String>, SettingError> {
     if let Some(contact) = given.text(&settings::PUSH_CONTACT)? {
         let is_uri = ["mailto:", "https://"].iter().any(|start| {

@@ -39,7 +39,7 @@ pub enum ServerUrlError {
     /// This crate was built without its feature `tls`.
     #[error("this program was built without TLS: give an address with http://")]
     NoTls,
-    /// What was to be trusted are not certificates of authorities, in PEM.
+    /// The given bytes are no certificates of authorities in PEM.
     #[error("not a certificate of an authority, in PEM")]
     Certificate,
 }

@@ -95,7 +95,7 @@ pub(crate) fn failure(host: &str, server: &str, error: io::Error) -> Unreachable
         Some(Error::InvalidCertificate(problem)) => {
             Unreachable::Certificate { host: host.to_owned(), problem: certificate(problem) }
         }
-        // Whoever answers in another language: its first bytes are no record of TLS.
+        // The server does not speak TLS: its first bytes are no record of TLS.
         Some(Error::InvalidMessage(
             InvalidMessage::InvalidContentType
             | InvalidMessage::UnknownProtocolVersion

@@ -58,7 +58,7 @@ pub struct Parts {
     pub search: Arc<dyn SearchIndex>,
     /// What administrators and moderators do.
     pub administration: Arc<dyn AdministrationRepository>,
-    /// What is sent to push services.
+    /// The store of push subscriptions, and of the messages that are to be pushed.
     pub push: Arc<dyn PushRepository>,
     /// Bots and webhooks.
     pub bots: Arc<dyn BotRepository>,

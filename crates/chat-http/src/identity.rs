@@ -1,4 +1,4 @@
-//! Who a request is from, as the program around the chat says.
+//! The users of the program around the chat: it says who sends a request.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -23,7 +23,7 @@ use crate::signed_in::SignedIn;
 /// until [`Identified::until`], and is closed earlier by
 /// [`Chat::sign_out`](crate::Chat::sign_out).
 pub trait Identity: Send + Sync {
-    /// Who sends this request. `None`: nobody who is signed in (401).
+    /// Returns the user who sends a request, or `None` if nobody is signed in (401).
     ///
     /// # Errors
     ///

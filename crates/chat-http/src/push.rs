@@ -39,7 +39,7 @@ use crate::store_health::StoreUse;
 pub struct PushOptions {
     /// Whether users can have notifications while no page is open.
     pub enabled: bool,
-    /// Who push services may write to: a URI with `mailto:` or `https:`.
+    /// The contact that push services are told: a URI with `mailto:` or `https:`.
     pub contact: String,
     /// How long a message waits for the user to read it.
     pub delay: Duration,

@@ -28,7 +28,7 @@ pub struct Stores {
     pub search: Arc<dyn SearchIndex>,
     /// What administrators and moderators do.
     pub administration: Arc<dyn AdministrationRepository>,
-    /// What is sent to push services.
+    /// The push subscriptions, and the messages that are to be pushed.
     pub push: Arc<dyn PushRepository>,
     /// Bots and webhooks.
     pub bots: Arc<dyn BotRepository>,
