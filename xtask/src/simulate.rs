@@ -5,5 +5,5 @@ use std::process::ExitCode;
 
 /// Runs `simulate` with `args`.
 pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
-    crate::run_package(&["--profile", "simulate", "--package", "chat-simulator", "--"], args)
+    crate::run_package(&["--profile", "simulate", "--package", "lanechat-simulator", "--"], args)
 }

@@ -63,9 +63,8 @@ const STEPS: &[Step] = &[
     // The crates for others as they would be published. What they embed (the page, the SQL) is in
     // folders at the root, which they have links to.
     Step::cargo("packages", PACKAGES),
-    // A package is built from what it contains. The others cannot be yet: they would be built with
-    // the registry's crate of the name `chat-core`, which is not ours.
-    Step::cargo("package-build", &["package", "--quiet", "--allow-dirty", "-p", "chat-core"]),
+    // A package is built from what it contains.
+    Step::cargo("package-build", &["package", "--quiet", "--allow-dirty", "-p", "lanechat-core"]),
     Step {
         wants: &[POSTGRES, S3, PROMTOOL, FAIL2BAN, SLOWHTTPTEST, KOSOKU, PEBBLE, NGINX, CADDY],
         ..Step::cargo("tests", &["test", "--workspace"])
@@ -73,12 +72,12 @@ const STEPS: &[Step] = &[
     // Three thousand runs; `cargo xtask simulate` does as many as one wants.
     Step::cargo(
         "simulator",
-        &["run", "--profile", "simulate", "--package", "chat-simulator", "--", "--seeds", "3000"],
+        &["run", "--profile", "simulate", "--package", "lanechat-simulator", "--", "--seeds", "3000"],
     ),
     // Each planted bug must be caught, or the simulator proves nothing.
     Step::cargo(
         "planted-bugs",
-        &["test", "--profile", "simulate", "--package", "chat-simulator", "--features", "planted-bugs"],
+        &["test", "--profile", "simulate", "--package", "lanechat-simulator", "--features", "planted-bugs"],
     ),
     Step::cargo(BUILD, &["build", "--package", "server", "--package", "prove", "--package", "axum-host"]),
     // KILL behind a bad network; `cargo xtask prove` has the long runs.
@@ -117,15 +116,15 @@ const STEPS: &[Step] = &[
 /// The stores without a database, shards without sockets, the client without a socket.
 #[rustfmt::skip]
 const FEATURES: &[&str] = &[
-    "clippy", "--no-default-features", "-p", "chat-client", "-p", "chat-shard", "-p", "chat-store", "-p", "chat-tokio",
+    "clippy", "--no-default-features", "-p", "lanechat-client", "-p", "lanechat-shard", "-p", "lanechat-store", "-p", "lanechat-tokio",
     "--", "--deny", "warnings",
 ];
 
 #[rustfmt::skip]
 const PACKAGES: &[&str] = &[
     "package", "--quiet", "--no-verify", "--allow-dirty",
-    "-p", "chat-auth", "-p", "chat-client", "-p", "chat-core", "-p", "chat-files", "-p", "chat-http",
-    "-p", "chat-pictures", "-p", "chat-shard", "-p", "chat-store", "-p", "chat-tokio", "-p", "chat-turns",
+    "-p", "lanechat-auth", "-p", "lanechat-client", "-p", "lanechat-core", "-p", "lanechat-files", "-p", "lanechat-http",
+    "-p", "lanechat-pictures", "-p", "lanechat-shard", "-p", "lanechat-store", "-p", "lanechat-tokio", "-p", "lanechat-turns",
 ];
 
 /// The step that builds the programs which later steps start.

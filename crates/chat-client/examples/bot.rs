@@ -1,5 +1,5 @@
 //! Answers each "ping" with one "pong", also across restarts of the server and of itself:
-//! `cargo run -p chat-client --example bot -- http://localhost:8080 bot password lobby bot.json`
+//! `cargo run -p lanechat-client --example bot -- http://localhost:8080 bot password lobby bot.json`
 
 use chat_client::{Client, ClientOptions, Credentials, Event, Topic};
 

@@ -1,5 +1,5 @@
 //! Sends a file to a room, and downloads the files that others send there:
-//! `cargo run -p chat-client --example files -- http://localhost:8080 bot password lobby report.pdf`
+//! `cargo run -p lanechat-client --example files -- http://localhost:8080 bot password lobby report.pdf`
 
 use chat_client::{Client, ClientOptions, Credentials, Event, NewFile, NewMessage, Topic};
 

@@ -1,5 +1,5 @@
 //! Shows what is unread, then each message that mentions the user, and marks it as read on
-//! all devices: `cargo run -p chat-client --example unread -- http://localhost:8080 alice password`
+//! all devices: `cargo run -p lanechat-client --example unread -- http://localhost:8080 alice password`
 
 use chat_client::{Client, ClientOptions, Credentials, Event};
 

@@ -3,7 +3,7 @@
 //! crash and start again, members who are added and removed, marks of users with
 //! several devices, messages that are edited, deleted and reacted to, and messages with
 //! files, some of which may not be attached. A seed that fails can be run by itself:
-//! `SEED=17 cargo test -p chat-client --test random`.
+//! `SEED=17 cargo test -p lanechat-client --test random`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 

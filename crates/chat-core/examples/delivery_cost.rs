@@ -2,7 +2,7 @@
 //! which come out the same on a busy machine:
 //!
 //! ```text
-//! cargo build --release -p chat-core --example delivery_cost
+//! cargo build --release -p lanechat-core --example delivery_cost
 //! valgrind --tool=callgrind --callgrind-out-file=/dev/null \
 //!     target/release/examples/delivery_cost v2 100 32 200 0
 //! ```

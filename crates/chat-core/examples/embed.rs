@@ -1,4 +1,4 @@
-//! Two users, one message, and what each receives: `cargo run -p chat-core --example embed`
+//! Two users, one message, and what each receives: `cargo run -p lanechat-core --example embed`
 
 #![expect(clippy::disallowed_macros, reason = "an example may print")]
 

@@ -1,7 +1,7 @@
 //! A chat over plain TCP, one JSON object in each line, for use with `nc`.
 //!
 //! ```text
-//! cargo run -p chat-core --example lines -- 127.0.0.1:7000
+//! cargo run -p lanechat-core --example lines -- 127.0.0.1:7000
 //! nc 127.0.0.1 7000
 //! alice kitchen        the first line: a name, and a room if you like
 //! hi there             to all users in the room

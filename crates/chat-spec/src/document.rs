@@ -72,7 +72,7 @@ impl Document {
             let first = expected.lines().zip(found.lines()).find(|(expected, found)| expected != found);
             assert!(
                 expected == found,
-                "docs/{path} is out of date ({first:?}): UPDATE_DOCS=1 cargo test -p chat-core -p chat-http"
+                "docs/{path} is out of date ({first:?}): UPDATE_DOCS=1 cargo test -p lanechat-core -p lanechat-http"
             );
         }
     }

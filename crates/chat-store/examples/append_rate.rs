@@ -1,6 +1,6 @@
 //! Measures how many messages a second the logs store, by the size of a batch.
 //!
-//! `cargo run --release -p chat-store --example append_rate [folder]`
+//! `cargo run --release -p lanechat-store --example append_rate [folder]`
 //!
 //! The folder (default: the system's temporary folder) should be on the disk that is
 //! measured: on a RAM disk a flush costs nothing. Postgres, if it is installed, has its

@@ -1,7 +1,7 @@
 //! Measures what a `hello` of a client reads from the databases, for a user with 200 rooms
 //! and 1,000 private conversations, and for one with 100,000 conversations.
 //!
-//! `cargo run --release -p chat-store --example hello_cost [folder]`
+//! `cargo run --release -p lanechat-store --example hello_cost [folder]`
 //!
 //! The columns are the time of a call, and the CPU time of this process (Linux only; of
 //! Postgres, the time that its server works is not in it).

@@ -2,7 +2,7 @@
 //! messages, and of one with 100,000 reactions between two messages, against pages of a
 //! topic with 1,000,000 messages and no changes.
 //!
-//! `cargo run --release -p chat-store --example page_cost [folder]`
+//! `cargo run --release -p lanechat-store --example page_cost [folder]`
 //!
 //! Each line has the medians of calls that were made in turn, in µs, and their ratio.
 

@@ -1,6 +1,6 @@
 //! Measures searches among many messages, and what the indexing beside the log costs appends.
 //!
-//! `cargo run --release -p chat-store --example search_cost [messages] [sqlite|postgres] [folder]`
+//! `cargo run --release -p lanechat-store --example search_cost [messages] [sqlite|postgres] [folder]`
 //!
 //! The first table has, for each search, the median, the 99th percentile and the slowest of 300
 //! calls in ms, page after page. The last column is the load of the machine over the last

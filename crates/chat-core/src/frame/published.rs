@@ -371,7 +371,7 @@ fn messages(schemas: &BTreeMap<String, Value>) -> Value {
     messages
 }
 
-/// To write the document anew: `UPDATE_DOCS=1 cargo test -p chat-core published`.
+/// To write the document anew: `UPDATE_DOCS=1 cargo test -p lanechat-core published`.
 #[test]
 fn the_document_is_made_of_the_types() {
     let schemas = schemas();

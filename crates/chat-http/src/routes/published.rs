@@ -590,7 +590,7 @@ fn header_name(name: &str) -> String {
     parts.collect::<Vec<_>>().join("-")
 }
 
-/// To update it: `UPDATE_DOCS=1 cargo test -p chat-http published`.
+/// To update it: `UPDATE_DOCS=1 cargo test -p lanechat-http published`.
 #[test]
 fn the_document_is_made_of_the_types() {
     let components = json!({ "responses": responses(), "schemas": schemas() });

@@ -1,7 +1,7 @@
 //! Random calls: every store answers as the store in memory does.
 //!
 //! A failure names its seed, which can be run alone, as can a range with an exclusive end:
-//! `SEED=17 cargo test -p chat-store --test contract model`.
+//! `SEED=17 cargo test -p lanechat-store --test contract model`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
