@@ -16,6 +16,8 @@ use tokio_rustls::TlsConnector;
 #[derive(Clone)]
 pub(crate) struct Address {
     pub(crate) socket: SocketAddr,
+    /// The path below which the chat is mounted; may be empty.
+    pub(crate) path: &'static str,
     pub(crate) tls: Option<TlsConnector>,
 }
 

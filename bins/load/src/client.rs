@@ -56,7 +56,8 @@ impl Client {
         protocol: Protocol,
     ) -> Result<Self, Box<dyn Error>> {
         let in_address = room.replace(' ', "%20");
-        let mut request = format!("ws://{}/ws?room={in_address}", server.socket).into_client_request()?;
+        let mut request =
+            format!("ws://{}{}/ws?room={in_address}", server.socket, server.path).into_client_request()?;
         request.headers_mut().insert("Cookie", cookie.parse()?);
         let v2 = (protocol == Protocol::V2).then(|| room.to_owned());
         if v2.is_some() {

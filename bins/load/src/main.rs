@@ -8,11 +8,12 @@
 
 mod address;
 mod client;
+mod comparison;
+mod host;
 mod logins;
 mod removal;
 mod room_list;
 mod server;
-mod tls_cost;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -22,11 +23,12 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 
 use crate::client::{Client, Counts, Pace, Protocol};
+use crate::comparison::{Comparison, compare};
+use crate::host::Host;
 use crate::logins::Logins;
 use crate::removal::Removal;
 use crate::room_list::RoomListing;
-use crate::server::Server;
-use crate::tls_cost::TlsCost;
+use crate::server::{Kind, Server};
 
 /// Measures the chat server on this machine's loopback.
 #[derive(Parser)]
@@ -97,7 +99,13 @@ enum Load {
     RoomList(RoomListing),
     /// One room without TLS and with it, in turn: measures what TLS adds to the processor time of a
     /// delivery.
-    TlsCost(TlsCost),
+    TlsCost(Comparison),
+    /// One room of the server and one of a chat that a host on axum mounts, in turn, both in
+    /// memory: measures what mounting adds to the processor time of a delivery.
+    MountCost(Comparison),
+    /// Runs the host of `mount-cost`.
+    #[command(hide = true)]
+    Host(Host),
 }
 
 fn main() -> ExitCode {
@@ -117,10 +125,18 @@ fn main() -> ExitCode {
 /// Runs a load. Returns whether nothing was lost.
 async fn run(cli: Cli) -> Result<bool, Box<dyn Error>> {
     server::raise_descriptors()?;
-    if let Load::TlsCost(options) = &cli.load {
-        return tls_cost::tls_cost(&cli.store, cli.shards, cli.protocol, options).await;
+    let settings = (cli.store.as_str(), cli.shards, cli.protocol);
+    match &cli.load {
+        Load::TlsCost(load) => return compare([Kind::Plain, Kind::Tls], "with TLS", settings, load).await,
+        Load::MountCost(load) => {
+            let settings = ("memory", cli.shards, cli.protocol);
+            return compare([Kind::Plain, Kind::Mounted], "mounted", settings, load).await;
+        }
+        Load::Host(host) => return host::serve(cli.shards, host).await,
+        _ => {}
     }
-    let server = Server::start(&cli.store, cli.shards, cli.tls).await?;
+    let kind = if cli.tls { Kind::Tls } else { Kind::Plain };
+    let server = Server::start(&cli.store, cli.shards, kind).await?;
     match cli.load {
         Load::Crowd { clients, rate, seconds } => crowd(&server, cli.protocol, clients, rate, seconds).await,
         Load::Idle { clients, seconds } => idle(&server, cli.protocol, clients, seconds).await,
@@ -130,8 +146,8 @@ async fn run(cli: Cli) -> Result<bool, Box<dyn Error>> {
         Load::Logins(options) => logins::logins(Arc::new(server), cli.protocol, &options).await,
         Load::Removal(options) => removal::removal(&server, &options).await,
         Load::RoomList(options) => room_list::room_list(&server, &options).await,
-        // It starts servers of its own, above.
-        Load::TlsCost(_) => Ok(true),
+        // They start servers of their own, above.
+        Load::TlsCost(_) | Load::MountCost(_) | Load::Host(_) => Ok(true),
     }
 }
 

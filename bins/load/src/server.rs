@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,47 +12,51 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::{Child, Command};
 
 use crate::address::{Address, certify};
+use crate::host;
+
+/// What is started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The server without TLS.
+    Plain,
+    /// The server with TLS.
+    Tls,
+    /// A host that mounts the chat, with the store in memory.
+    Mounted,
+}
 
 /// A server process, which ends when this value is dropped.
 pub(crate) struct Server {
     pub(crate) address: Address,
+    kind: Kind,
     process: Child,
     _folder: TempDir,
 }
 
 impl Server {
     /// Starts the server binary in this program's folder, with a certificate of its own if it is to
-    /// have TLS.
-    pub(crate) async fn start(store: &str, shards: usize, with_tls: bool) -> Result<Self, Box<dyn Error>> {
-        let binary = std::env::current_exe()?.with_file_name("server");
+    /// have TLS; or this program as a host.
+    pub(crate) async fn start(store: &str, shards: usize, kind: Kind) -> Result<Self, Box<dyn Error>> {
+        let this = std::env::current_exe()?;
+        let binary = if kind == Kind::Mounted { this } else { this.with_file_name("server") };
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(&binary);
         command
             // No setting of this program's environment changes what is measured.
             .env_clear()
-            .args(["--listen", "127.0.0.1:0", "--log", "warn", "--message-rate", "off"])
-            .args(["--room-changes-per-minute", "1000000", "--common-passwords", "allowed"])
-            // All users come from one address.
-            .args(["--registrations-per-address", "1000000", "--registrations-per-hour", "1000000"])
-            .args(["--network-sign-ins-max", "1000000", "--connections-per-address", "1000000"])
-            .args(["--user-clients-max", "1000000", "--socket-opens-per-minute", "1000000"])
             .args(["--shards", &shards.to_string()])
-            .arg("--data-dir")
-            .arg(folder.path().join("data"))
-            .arg("--uploads-dir")
-            .arg(folder.path().join("uploads"))
             .stdout(Stdio::piped())
             .kill_on_drop(true);
         let mut tls = None;
-        if with_tls {
+        if kind == Kind::Mounted {
+            command.arg("host").arg(folder.path());
+        } else {
+            set_up(&mut command, store, folder.path())?;
+        }
+        if kind == Kind::Tls {
             let [certificate, key] = ["chat.pem", "chat.key"].map(|name| folder.path().join(name));
             tls = Some(certify(&certificate, &key)?);
             command.arg("--tls-certificate").arg(certificate).arg("--tls-key").arg(key);
-        }
-        match store {
-            "sqlite" => {}
-            "memory" => drop(command.args(["--database-url", "memory:"])),
-            _ => return Err("--store is sqlite or memory".into()),
         }
         let mut process = command.spawn().map_err(|error| {
             format!("{}: {error} (build it first, with the same profile)", binary.display())
@@ -59,11 +64,17 @@ impl Server {
         let output = process.stdout.take().ok_or("no standard output")?;
         let line = BufReader::new(output).lines().next_line().await?.ok_or("the server did not start")?;
         let port: u16 = line.rsplit(':').next().unwrap_or_default().parse()?;
-        Ok(Self { address: Address { socket: ([127, 0, 0, 1], port).into(), tls }, process, _folder: folder })
+        let path = if kind == Kind::Mounted { host::PATH } else { "" };
+        let address = Address { socket: ([127, 0, 0, 1], port).into(), path, tls };
+        Ok(Self { address, kind, process, _folder: folder })
     }
 
-    /// Registers accounts and signs them in; returns their cookies.
+    /// Registers accounts and signs them in, where they are not those of a host; returns their
+    /// cookies.
     pub(crate) async fn users(&self, count: usize) -> Result<Vec<String>, Box<dyn Error>> {
+        if self.kind == Kind::Mounted {
+            return Ok((0..count).map(|number| format!("user=user{number}")).collect());
+        }
         let mut cookies = Vec::with_capacity(count);
         for number in 0..count {
             let form = format!(
@@ -132,6 +143,29 @@ impl Server {
     }
 }
 
+/// Settings of a server without limits that a load would meet.
+fn set_up(command: &mut Command, store: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
+    command
+        .args(["--listen", "127.0.0.1:0", "--log", "warn", "--message-rate", "off"])
+        .args(["--room-changes-per-minute", "1000000", "--common-passwords", "allowed"])
+        // All users come from one address.
+        .args(["--registrations-per-address", "1000000", "--registrations-per-hour", "1000000"])
+        .args(["--network-sign-ins-max", "1000000", "--connections-per-address", "1000000"])
+        .args(["--user-clients-max", "1000000", "--socket-opens-per-minute", "1000000"])
+        .arg("--data-dir")
+        .arg(folder.join("data"))
+        .arg("--uploads-dir")
+        .arg(folder.join("uploads"));
+    match store {
+        "sqlite" => Ok(()),
+        "memory" => {
+            command.args(["--database-url", "memory:"]);
+            Ok(())
+        }
+        _ => Err("--store is sqlite or memory".into()),
+    }
+}
+
 /// Sends a request with these header lines; returns the whole answer.
 pub(crate) async fn call(
     server: &Address,
@@ -142,8 +176,9 @@ pub(crate) async fn call(
 ) -> io::Result<String> {
     let mut stream = server.open().await?;
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\
+        "{method} {}{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\
          Content-Length: {}\r\n\r\n",
+        server.path,
         server.socket,
         body.len()
     );
