@@ -123,7 +123,7 @@ const FEATURES: &[&str] = &[
 #[rustfmt::skip]
 const PACKAGES: &[&str] = &[
     "package", "--quiet", "--no-verify", "--allow-dirty",
-    "-p", "lanechat-auth", "-p", "lanechat-client", "-p", "lanechat-core", "-p", "lanechat-files", "-p", "lanechat-http",
+    "-p", "lanechat-auth", "-p", "lanechat-client", "-p", "lanechat-cluster", "-p", "lanechat-core", "-p", "lanechat-files", "-p", "lanechat-http",
     "-p", "lanechat-pictures", "-p", "lanechat-shard", "-p", "lanechat-store", "-p", "lanechat-tokio", "-p", "lanechat-turns",
 ];
 

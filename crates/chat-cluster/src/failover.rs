@@ -1,0 +1,148 @@
+//! What happens when another server of the database has taken over, and may lack commits.
+
+use std::collections::VecDeque;
+
+use crate::planted::{Planted, can_be_planted, planted};
+use crate::{Incarnation, ServerRow};
+
+/// Notices a failover that has lost commits, and ends the epoch then.
+///
+/// Postgres numbers its timelines: a standby that takes over begins a new one. Whoever has taken
+/// commits looks for the newest of each writer ([`Sequencer::seen`](crate::Sequencer::seen)) on the
+/// new timeline. If one is missing, numbers of lost entries will be given again, so the database
+/// gets a new epoch, and all servers start afresh in it: clients get `recovered: false`.
+///
+/// No lane appends on the new timeline before all servers that live have looked. Else a number
+/// could be given again under the old epoch to a client that knows the lost entry. A server that
+/// lives writes its row every 500 ms, so that one with an old row is not waited for: it looks when
+/// it comes back, and finds what is missing, then.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Failover {
+    own: Incarnation,
+    epoch: String,
+    timeline: u32,
+    /// All commits that this server knows of are on the timeline.
+    has_looked: bool,
+    is_looking: bool,
+    /// All servers that live have looked.
+    all_have_looked: bool,
+    has_ended: bool,
+    fresh_row_ms: u64,
+    outputs: VecDeque<FailoverOutput>,
+    planted: Planted,
+}
+
+/// What a [`Failover`] asks for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum FailoverOutput {
+    /// Look for the newest commit of each writer that this server has taken from, in a snapshot of
+    /// this timeline, and answer with [`Failover::looked`].
+    Look {
+        /// The timeline.
+        timeline: u32,
+    },
+    /// Write into this server's row that it has looked on this timeline.
+    Report {
+        /// The timeline.
+        timeline: u32,
+    },
+    /// Give the database a new epoch, unless it has another one than this by now.
+    EndEpoch {
+        /// The epoch in which commits are lost.
+        epoch: String,
+    },
+    /// The epoch has ended: close all sockets (1012) and start afresh. Nothing else is put out
+    /// from here on.
+    Restart,
+}
+
+can_be_planted!(Failover);
+
+impl Failover {
+    /// A server that starts on a timeline, in an epoch: it has taken nothing yet.
+    pub fn new(own: Incarnation, timeline: u32, epoch: &str) -> Self {
+        Self {
+            own,
+            epoch: epoch.to_owned(),
+            timeline,
+            has_looked: true,
+            is_looking: false,
+            all_have_looked: false,
+            has_ended: false,
+            fresh_row_ms: 5_000,
+            outputs: VecDeque::new(),
+            planted: Planted::default(),
+        }
+    }
+
+    /// A lane has opened a session on this timeline, or a poll was answered there. To be called
+    /// before anything is done in that session.
+    pub fn on_timeline(&mut self, timeline: u32) {
+        if timeline == self.timeline || self.has_ended {
+            return;
+        }
+        self.timeline = timeline;
+        self.all_have_looked = false;
+        self.has_looked = planted!(self.planted, NewestNotLookedFor);
+        self.is_looking = false;
+        self.look();
+    }
+
+    /// The table of servers and the epoch were read, on this timeline.
+    pub fn rows(&mut self, timeline: u32, epoch: &str, rows: &[ServerRow]) {
+        if self.has_ended {
+            return;
+        }
+        if epoch != self.epoch {
+            self.has_ended = true;
+            self.outputs.push_back(FailoverOutput::Restart);
+            return;
+        }
+        self.on_timeline(timeline);
+        let lives = |row: &&ServerRow| !row.has_left && row.age_ms < self.fresh_row_ms;
+        let mut others = rows.iter().filter(lives).filter(|row| row.incarnation != self.own);
+        // The barrier stays open: a server that starts later has nothing to look for.
+        self.all_have_looked |= others.all(|row| row.looked == timeline);
+        self.look();
+    }
+
+    /// The commits that this server has taken were looked for on a timeline. `None`: it could not
+    /// be read, and is tried again.
+    pub fn looked(&mut self, timeline: u32, are_all_there: Option<bool>) {
+        if timeline != self.timeline || self.has_ended || !self.is_looking {
+            return;
+        }
+        self.is_looking = false;
+        match are_all_there {
+            Some(true) => {
+                self.has_looked = true;
+                self.outputs.push_back(FailoverOutput::Report { timeline });
+            }
+            Some(false) => self.outputs.push_back(FailoverOutput::EndEpoch { epoch: self.epoch.clone() }),
+            None => {}
+        }
+    }
+
+    /// Whether lanes may append now, on the timeline that they have a session on.
+    pub fn may_append(&self, timeline: u32) -> bool {
+        let may = self.has_looked && (self.all_have_looked || planted!(self.planted, NoBarrier));
+        timeline == self.timeline && may && !self.has_ended
+    }
+
+    /// The timeline on which this server has looked, for its row; `None` before it has.
+    pub fn reported(&self) -> Option<u32> {
+        self.has_looked.then_some(self.timeline)
+    }
+
+    /// What is to be done next.
+    pub fn next_output(&mut self) -> Option<FailoverOutput> {
+        self.outputs.pop_front()
+    }
+
+    fn look(&mut self) {
+        if !self.has_looked && !self.is_looking {
+            self.is_looking = true;
+            self.outputs.push_back(FailoverOutput::Look { timeline: self.timeline });
+        }
+    }
+}
