@@ -56,6 +56,13 @@ fn the_dockerfile_copies_what_the_workflow_builds() {
     let (image, workflow) = (read("deploy/Dockerfile"), read(".github/workflows/release.yml"));
     assert!(image.contains("COPY --chmod=0755 dist/${TARGETPLATFORM}/chat-server "), "{image}");
     assert!(workflow.contains("dist/${{ matrix.platform }}/chat-server"), "{workflow}");
+    for beside in ["dist/ca-certificates.crt ", "dist/data "] {
+        assert!(image.contains(&format!(" {beside}")), "{beside}");
+    }
+    assert!(
+        workflow.contains("mkdir dist/data\n") && workflow.contains("ca-certificates.crt dist/\n"),
+        "{workflow}"
+    );
     for platform in ["linux/amd64", "linux/arm64"] {
         assert!(workflow.contains(&format!("platform: {platform}\n")), "{platform}");
     }
@@ -100,6 +107,8 @@ fn the_debian_package_has_its_files() {
     for file in deb["conf-files"].as_array().unwrap() {
         assert!(places.iter().any(|place| place == file.as_str().unwrap()), "{file}");
     }
+    let version = manifest("Cargo.toml")["workspace"]["package"]["version"].as_str().unwrap().to_owned();
+    assert!(read("deploy/debian/changelog").starts_with(&format!("chat-server ({version}-1) ")), "{version}");
     for script in ["postinst", "postrm"] {
         let text = read(&format!("deploy/debian/{script}"));
         assert!(text.starts_with("#!/bin/sh\nset -e\n") && text.contains("\n#DEBHELPER#\n"), "{script}");
