@@ -6,8 +6,7 @@ import { BASE, ROOT, below, targetOf } from "./logic/address.js";
 import { settings } from "./settings.js";
 import { knowPicture, avatar } from "./view/avatar.js";
 import { byId, isolated, LATER_AFTER_MS, symbol, TOUCH, want, wantStyle } from "./view/dom.js";
-import { chatTitle, learnWhose } from "./whose.js";
-import { language, setLanguage, t, translate, wantLaterWords } from "./words.js";
+import { chatTitle, language, setLanguage, t, translate, wantLaterWords } from "./words.js";
 
 /** @typedef {import("./view/chat.js").Chat} Chat */
 /** @typedef {import("./view/door.js").Door} Door */
@@ -158,6 +157,10 @@ function theSettings() {
   // Without a network it fails, and may be tried again.
   dialog.catch(() => (dialog = null));
   return dialog;
+}
+
+async function learnWhose() {
+  await import("./whose.js").then(({ learnWhose }) => learnWhose()).catch(() => {});
 }
 
 async function showLanguage() {

@@ -30,6 +30,13 @@ export const settings = {
     write("user", value && JSON.stringify(value));
     if (value) write("name", value.username);
   },
+  /** Whose chat this is, as the server said at last. @returns {import("./whose.js").ServerInfo | null} */
+  get server() {
+    return json("server");
+  },
+  set server(value) {
+    write("server", JSON.stringify(value));
+  },
   /** Whether the details stay open beside the conversation, where there is room. */
   get hasDetails() {
     return read("details") !== null;

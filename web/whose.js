@@ -1,9 +1,7 @@
-// Whose chat this is: the title, the welcome, the picture and the colour that the server
-// has. The browser keeps them for the next visit.
+// Asks the server whose chat this is. The browser keeps the answer in its settings.
 
 import { call } from "./api.js";
-import { json, write } from "./settings.js";
-import { t } from "./words.js";
+import { settings } from "./settings.js";
 
 /**
  * What anybody may know of the server. Older ones say less.
@@ -19,36 +17,22 @@ import { t } from "./words.js";
  * @property {string} [sign_in_url] where users sign in instead of here
  */
 
-/** What was known at the last visit, until the server answers. @type {ServerInfo | null} */
-export let whose = json("server");
-
 /**
- * Asks the server.
+ * Asks the server, unless it has answered in this page.
  * @returns {Promise<ServerInfo | null>} what is known by then
  */
 export async function learnWhose() {
-  asking ??= ask();
+  // If it fails, the next one who needs it asks again.
+  asking ??= learnAnew().catch(() => (asking = null));
   await asking;
-  return whose;
+  return settings.server;
 }
 
-/** The name of this chat. */
-export function chatTitle() {
-  const { title } = whose ?? {};
-  // A server to which nobody has given a name has this one.
-  return !title || title === "Chat" ? t.chat : title;
+/** Asks the server, and shows its colour. */
+export async function learnAnew() {
+  settings.server = await call("/api/server");
+  document.documentElement.dataset.accent = settings.server?.accent ?? "";
 }
 
-async function ask() {
-  try {
-    whose = await call("/api/server");
-    write("server", JSON.stringify(whose));
-    document.documentElement.dataset.accent = whose?.accent ?? "";
-  } catch {
-    // It is asked again by whoever needs it next.
-    asking = null;
-  }
-}
-
-/** @type {Promise<void> | null} */
+/** @type {Promise<unknown> | null} */
 let asking = null;

@@ -102,6 +102,13 @@ export function count(number) {
   return number > 999 ? "999+" : numbers.format(number);
 }
 
+/** The name of this chat. */
+export function chatTitle() {
+  const { title } = settings.server ?? {};
+  // A server to which nobody has given a name has this one.
+  return !title || title === "Chat" ? t.chat : title;
+}
+
 /**
  * The title of a room. The titles that the server gives to its own rooms are translated.
  * @param {string} name

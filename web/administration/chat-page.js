@@ -1,14 +1,13 @@
 // The page of the settings for what everybody sees of this chat: its title, welcome,
 // colour and logo, with the door as visitors will see it.
 
-import { call } from "../api.js";
-import { write } from "../settings.js";
+import { settings } from "../settings.js";
 import { PictureCrop } from "../view/crop.js";
 import { byId, element, symbol } from "../view/dom.js";
 import { make } from "../view/make.js";
 import { addSymbols } from "../view/symbols.js";
-import { chatTitle, learnWhose, whose } from "../whose.js";
-import { t } from "../words.js";
+import { learnAnew, learnWhose } from "../whose.js";
+import { chatTitle, t } from "../words.js";
 import { changeServer, removeLogo, setLogo } from "./calls.js";
 import { fieldOf } from "./pieces.js";
 import { sentenceOf } from "./wording.js";
@@ -95,8 +94,8 @@ export class ChatPage {
   /** Puts what the server has into the fields. */
   #fill() {
     this.#title.value = chatTitle();
-    this.#welcome.value = whose?.welcome ?? "";
-    for (const { input, accent } of this.#swatches) input.checked = accent === (whose?.accent || "blue");
+    this.#welcome.value = settings.server?.welcome ?? "";
+    for (const { input, accent } of this.#swatches) input.checked = accent === (settings.server?.accent || "blue");
     this.#show();
   }
 
@@ -110,9 +109,9 @@ export class ChatPage {
     this.#shownWelcome.textContent = this.#welcome.value.trim();
     const colours = this.#swatches.find(({ input }) => input.checked)?.node.style;
     for (const name of COLOURS) this.#preview.style.setProperty(name, colours?.getPropertyValue(name) ?? "");
-    const address = this.#chosen || whose?.logo || byId("favicon", HTMLLinkElement).href.replace("icon-unread.svg", "icon.svg");
+    const address = this.#chosen || settings.server?.logo || byId("favicon", HTMLLinkElement).href.replace("icon-unread.svg", "icon.svg");
     if (this.#face.src !== new URL(address, location.href).href) this.#face.src = address;
-    this.#removeLogo.hidden = this.#crop.hasPicture || !whose?.logo;
+    this.#removeLogo.hidden = this.#crop.hasPicture || !settings.server?.logo;
   }
 
   /** Gives each swatch the colours that the page would have: only the root knows them. */
@@ -147,8 +146,8 @@ export class ChatPage {
     const changes = {
       // The title of a new server is translated, and stays as it is if nobody changes it.
       ...(title === chatTitle() ? {} : { title }),
-      ...(welcome === (whose?.welcome ?? "") ? {} : { welcome }),
-      ...(this.#accent === (whose?.accent || "blue") ? {} : { accent: this.#accent }),
+      ...(welcome === (settings.server?.welcome ?? "") ? {} : { welcome }),
+      ...(this.#accent === (settings.server?.accent || "blue") ? {} : { accent: this.#accent }),
     };
     if (Object.keys(changes).length > 0) await changeServer(changes);
     const picture = await this.#crop.picture();
@@ -180,18 +179,6 @@ export class ChatPage {
       pressed.ariaBusy = null;
     }
   }
-}
-
-/** Asks again whose chat this is, and shows it. */
-async function learnAnew() {
-  const known = await learnWhose();
-  const now = await call("/api/server");
-  if (known) {
-    delete known.logo;
-    Object.assign(known, now);
-  }
-  write("server", JSON.stringify(now));
-  document.documentElement.dataset.accent = now.accent ?? "";
 }
 
 /** @param {typeof ACCENTS[number]} accent */

@@ -4,9 +4,9 @@ import { login, register } from "../account.js";
 import { signInAddress } from "../elsewhere.js";
 import { NAME_MAX_CHARS } from "../logic/address.js";
 import { Memory, settings } from "../settings.js";
-import { chatTitle, learnWhose, whose } from "../whose.js";
+import { learnWhose } from "../whose.js";
 import { wording } from "../wording.js";
-import { t, titleAlone, titleOf, translate } from "../words.js";
+import { chatTitle, t, titleAlone, titleOf, translate } from "../words.js";
 import { avatar, knowPicture } from "./avatar.js";
 import { furnish } from "./door-forms.js";
 import { byId } from "./dom.js";
@@ -115,20 +115,20 @@ export class Door {
 
   /** Whether only those who have an account come in. */
   get #isClosed() {
-    return whose?.registration === "closed" || this.#needsInvitation;
+    return settings.server?.registration === "closed" || this.#needsInvitation;
   }
 
   get #needsInvitation() {
-    return whose?.registration === "invite" && !this.#invitation;
+    return settings.server?.registration === "invite" && !this.#invitation;
   }
 
   /** Shows whose chat it is, and what the server asks of those who come. */
   #showWhose() {
-    const min = whose?.password_min_chars ?? 1;
+    const min = settings.server?.password_min_chars ?? 1;
     document.title = this.#title.textContent = chatTitle();
-    const icon = whose?.logo || byId("favicon", HTMLLinkElement).href;
+    const icon = settings.server?.logo || byId("favicon", HTMLLinkElement).href;
     if (this.#logo.src !== new URL(icon, location.href).href) this.#logo.src = icon;
-    this.#welcome.textContent = whose?.welcome ?? "";
+    this.#welcome.textContent = settings.server?.welcome ?? "";
     this.#passwordHint.textContent = min > 1 ? t.passwordMin(min) : "";
     this.#toRegister.disabled = this.#isClosed;
     this.#words.textContent = this.#invitation ? sentenceOf(this.#invitation) : this.#wordsOfDoor();
@@ -138,7 +138,7 @@ export class Door {
 
   /** Shows the way to where users sign in, instead of the forms or beside them. */
   #showElsewhere() {
-    const url = whose?.sign_in_url;
+    const url = settings.server?.sign_in_url;
     this.#elsewhere.hidden = !url;
     if (url) this.#elsewhere.href = signInAddress(url);
     this.#choice.hidden = Boolean(url);
@@ -146,7 +146,7 @@ export class Door {
   }
 
   #wordsOfDoor() {
-    if (whose?.sign_in_url) return "";
+    if (settings.server?.sign_in_url) return "";
     if (this.#signIn.hidden) return this.#room ? t.invitationTo(titleOf(this.#room, "")) : t.invitation;
     if (this.#isPasswordSet) return t.passwordSet;
     if (this.#isClosed) return this.#needsInvitation ? t.registrationInvite : t.registrationClosed;

@@ -2,8 +2,7 @@
 // reaches a user who does not look at the messages: the title and icon of the tab, and
 // short messages.
 
-import { chatTitle } from "../whose.js";
-import { t } from "../words.js";
+import { chatTitle, t } from "../words.js";
 import { avatar, isNobody } from "./avatar.js";
 import { byId } from "./dom.js";
 

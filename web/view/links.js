@@ -4,9 +4,10 @@
 import { ApiError, call, me } from "../api.js";
 import { BASE, ROOT, addressOf, below } from "../logic/address.js";
 import { rooms as listRooms } from "../rooms.js";
-import { chatTitle, learnWhose, whose } from "../whose.js";
+import { settings } from "../settings.js";
+import { learnWhose } from "../whose.js";
 import { wording } from "../wording.js";
-import { t, translate } from "../words.js";
+import { chatTitle, t, translate } from "../words.js";
 import { avatar, knowPicture } from "./avatar.js";
 import { byId, element, want } from "./dom.js";
 import { sentenceOf } from "./door.js";
@@ -218,7 +219,7 @@ function say(...words) {
 function open(head, form) {
   const door = byId("door", HTMLElement);
   const title = make("h1", { dir: "auto" }, chatTitle());
-  const logo = make("img", { alt: "", width: "64", height: "64", src: whose?.logo || byId("favicon", HTMLLinkElement).href });
+  const logo = make("img", { alt: "", width: "64", height: "64", src: settings.server?.logo || byId("favicon", HTMLLinkElement).href });
   document.title = chatTitle();
   door.replaceChildren(make("div", { class: "door-head", role: "status" }, logo, title, ...head), make("div", { class: "card" }, form));
   translate(door);

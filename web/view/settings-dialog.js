@@ -4,7 +4,6 @@
 import * as account from "../account.js";
 import { ApiError, call, me } from "../api.js";
 import { settings } from "../settings.js";
-import { whose } from "../whose.js";
 import { wording } from "../wording.js";
 import { t, titleOf, translate } from "../words.js";
 import { ask } from "./ask.js";
@@ -137,7 +136,7 @@ export class SettingsDialog {
     const { username } = settings.user ?? { username: "" };
     this.#me.replaceChildren(avatar(username), isolated(username, "title"));
     // Passwords and sessions are where users sign in.
-    const absent = [...(TOUCH.matches ? ["keys"] : []), ...(whose?.sign_in_url ? ["password", "devices"] : [])];
+    const absent = [...(TOUCH.matches ? ["keys"] : []), ...(settings.server?.sign_in_url ? ["password", "devices"] : [])];
     for (const link of this.#links) link.hidden = absent.includes(link.dataset.page ?? "");
     this.showServer();
     this.#learnRole();

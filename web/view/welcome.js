@@ -2,8 +2,7 @@
 // an empty log, and otherwise above the box, until each is done or it is closed.
 
 import { DEFAULT_ROOM } from "../logic/address.js";
-import { chatTitle } from "../whose.js";
-import { t } from "../words.js";
+import { chatTitle, t } from "../words.js";
 import { button, byId, element, symbol } from "./dom.js";
 import { drawing } from "./drawings.js";
 

@@ -6,8 +6,9 @@
 //! files together: modules name each other by relative paths, so that they never load a
 //! module of another version.
 //!
-//! Files are served without comments and indentation, and compressed where that makes them
-//! smaller. A first visit over a slow connection takes a second or two less.
+//! Files are served without comments and indentation, a style with those that it imports,
+//! and compressed where that makes them smaller. A first visit over a slow connection takes a
+//! second or two less.
 
 mod compression;
 mod minify;
@@ -176,7 +177,8 @@ impl Asset {
         let file = Web::get(path)?.data;
         let content: Bytes = match kind(path) {
             "html" => with_version(&minified(str::from_utf8(&file).ok()?, "html")).into(),
-            kind @ ("js" | "css") => minified(str::from_utf8(&file).ok()?, kind).into(),
+            "js" => minified(str::from_utf8(&file).ok()?, "js").into(),
+            "css" => minified(&with_imports(path, str::from_utf8(&file).ok()?), "css").into(),
             _ => match file {
                 Cow::Borrowed(bytes) => Bytes::from_static(bytes),
                 Cow::Owned(bytes) => bytes.into(),
@@ -281,6 +283,21 @@ fn with_version(page: &str) -> String {
     page.replace("\"/assets/", &format!("\"/assets/{}/", *VERSION))
 }
 
+/// A style with those that it imports (`@import "name.css";`) in their places. The first view
+/// needs several: each request takes some 300 bytes of headers, and files are compressed
+/// better together.
+fn with_imports(path: &str, style: &str) -> String {
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut whole = String::with_capacity(style.len());
+    for line in style.lines() {
+        let name = line.strip_prefix("@import \"").and_then(|rest| rest.strip_suffix("\";"));
+        let imported = name.and_then(|name| Web::get(&format!("{folder}/{name}")));
+        whole.push_str(imported.as_ref().and_then(|file| str::from_utf8(&file.data).ok()).unwrap_or(line));
+        whole.push('\n');
+    }
+    whole
+}
+
 fn kind(path: &str) -> &str {
     path.rsplit_once('.').map_or("", |(_, kind)| kind)
 }
@@ -353,6 +370,18 @@ mod tests {
         for path in AT_ROOT {
             assert!(Asset::find(&format!("/{path}")).is_some(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_style_has_what_it_imports_in_its_place() {
+        let first = Asset::find(&format!("/assets/{}/style/first.css", *VERSION)).unwrap().content;
+        let first = str::from_utf8(&first).unwrap();
+        assert!(!first.contains("@import"), "{first}");
+        let beginnings = ["--page:", "accent-color:", ".chat {", ".scroll-frame {"];
+        let places: Vec<_> = beginnings.iter().map(|part| first.find(part).expect(part)).collect();
+        assert!(places.is_sorted(), "{places:?}");
+        let strange = "@import \"none.css\";\n@import url(\"base.css\");\na {}\n";
+        assert_eq!(with_imports("style/a.css", strange), strange);
     }
 
     #[test]

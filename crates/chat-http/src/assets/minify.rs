@@ -1,8 +1,9 @@
 //! Removal of comments and indentation from the files of the page.
 
 /// A file of this kind (`html`, `js`, `css`) without comments, blank lines and indentation.
-/// Line breaks are kept, and a comment is recognised only at the beginning of a line. A
-/// test checks that no string of the page spans two lines.
+/// Line breaks are kept, and a comment is recognised only at the beginning of a line, but for
+/// the types (`/** … */`) within a line of a script. A test checks that no string of the page
+/// spans two lines, or contains what looks like a type.
 pub(super) fn minified(text: &str, kind: &str) -> String {
     let (open, close) = if kind == "html" { ("<!--", "-->") } else { ("/*", "*/") };
     let mut code = String::with_capacity(text.len());
@@ -24,12 +25,29 @@ pub(super) fn minified(text: &str, kind: &str) -> String {
         }
         let is_line_comment = kind == "js" && rest.starts_with("//");
         if !rest.is_empty() && !is_line_comment {
-            code.push_str(rest);
+            if kind == "js" {
+                push_without_types(&mut code, rest);
+            } else {
+                code.push_str(rest);
+            }
             code.push('\n');
         }
     }
     code
 }
+
+/// Adds a line of a script without the types in it.
+fn push_without_types(code: &mut String, mut line: &str) {
+    while let Some((before, rest)) = line.split_once(TYPE) {
+        let Some((_, after)) = rest.split_once("*/") else { break };
+        code.push_str(before);
+        line = after.trim_start();
+    }
+    code.push_str(line);
+}
+
+/// Begins a comment that only tools read.
+const TYPE: &str = "/** ";
 
 #[cfg(test)]
 mod tests {
@@ -40,6 +58,8 @@ mod tests {
     fn comments_and_indentation_are_removed() {
         let js = "// a\n  /** b\n   * c\n   */\n  let x = 1; // d\n\n  /* e */ /** @type {T} */ (x).y();\n";
         assert_eq!(minified(js, "js"), "let x = 1; // d\n(x).y();\n");
+        let js = "  f((/** @type {A} */ a, /** @type {B} */ b) => a * b);\n";
+        assert_eq!(minified(js, "js"), "f((a, b) => a * b);\n");
         assert_eq!(minified("/* a */\na {\n  /* b\n  c */\n  d: e;\n}\n", "css"), "a {\nd: e;\n}\n");
         assert_eq!(minified("<p>\n  <!-- a\n b -->\n  b // c\n</p>\n", "html"), "<p>\nb // c\n</p>\n");
     }
@@ -51,6 +71,8 @@ mod tests {
             let file = Web::get(&path).unwrap().data;
             for line in str::from_utf8(&file).unwrap().lines() {
                 assert!(line.matches('`').count() % 2 == 0 && !line.ends_with('\\'), "{path}: {line}");
+                let before = line.split_once(TYPE).map_or("", |(before, _)| before);
+                assert!(['"', '`'].iter().all(|quote| before.matches(*quote).count() % 2 == 0), "{path}: {line}");
             }
         }
         let page = Web::get(PAGE).unwrap().data;
