@@ -152,9 +152,10 @@ export class SettingsDialog {
     this.showServer();
   }
 
-  /** Shows the pages for administrators, or the one for moderators. */
+  /** Shows the pages for administrators, or the one for moderators, and closes one that the user may not see any more. */
   showServer() {
-    const shown = SERVER_PAGES.filter(([page]) => isAdministrator() || (page === "reports" && this.#above?.moderates));
+    const moderates = this.#above?.moderates ?? this.#page === "reports";
+    const shown = SERVER_PAGES.filter(([page]) => isAdministrator() || (page === "reports" && moderates));
     for (const [page] of SERVER_PAGES) {
       const line = this.#linkOf(page)?.parentElement;
       if (line) line.hidden = !shown.some(([name]) => name === page);
@@ -162,6 +163,13 @@ export class SettingsDialog {
     this.#serverHeading.hidden = shown.length === 0;
     this.#serverHeading.textContent = shown.length > 1 ? t.thisServer : t.moderation;
     this.#node.classList.toggle("with-server", shown.length > 1);
+    if (SERVER_PAGES.some(([page]) => page === this.#page) && !shown.some(([page]) => page === this.#page)) this.#leaveServer();
+  }
+
+  /** Closes a page for administrators, and what it asks. */
+  #leaveServer() {
+    for (const question of document.querySelectorAll("dialog.ask")) if (question instanceof HTMLDialogElement) question.close();
+    this.#narrow.matches ? this.#toList() : this.#show("profile");
   }
 
   /** The role may have changed since the chat was opened. */

@@ -194,13 +194,20 @@ scenario("a ban closes two devices at once; roles, a new password, and the end o
   await shows(anna, "#accounts [data-name=boris]", "administrator");
   // His page shows it at once.
   await boris.page.locator("#settings [data-page=accounts]").waitFor({ state: "visible" });
+  await administers(boris, "accounts");
+  await choose(boris, "mallory", "Ban");
+  await boris.page.waitForSelector("#ban-reason");
   await anna.page.locator('#accounts [data-name="boris"] .more').click();
   assert.deepEqual(await anna.page.locator("#account-menu button").allTextContents(), ["Take the role of administrator", "Link for a new password"]);
   await anna.page.locator("#account-menu").getByRole("button", { name: "Take the role of administrator" }).click();
   await anna.page.locator("dialog.ask").getByRole("button", { name: "Take the role of administrator" }).click();
   await anna.until(async () => (await boris.call("GET", "/api/me")).role === "member", "boris is none any more");
   await anna.page.waitForFunction(() => !document.querySelector("#accounts [data-name=boris]")?.textContent.includes("administrator"));
+  // What he had open of it closes, and the question above it.
   await boris.page.locator("#settings [data-page=accounts]").waitFor({ state: "hidden" });
+  await boris.page.waitForSelector("#ban-reason", { state: "detached" });
+  await boris.page.waitForSelector("#settings [data-page=profile][aria-current]");
+  assert.equal(await boris.page.locator("#settings .server-page").count(), 0);
   await choose(anna, "anna", "Take the role of administrator");
   await anna.page.locator("dialog.ask").getByRole("button", { name: "Take the role of administrator" }).click();
   await shows(anna, ".accounts .error", "This is the last administrator");
