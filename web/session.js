@@ -1,28 +1,20 @@
-// Performs the outputs of `logic/client.js` with a socket, a timer and the store.
-// It decides nothing.
+// The page's connection to the server: drives the client, tells it what the browser knows of the
+// network, and keeps what is to be sent. It decides nothing.
 
 import { BASE } from "./logic/address.js";
 import * as api from "./api.js";
-import { Client } from "./logic/client.js";
-import { nonce } from "./logic/outbox.js";
+import { Driver } from "./driver.js";
 
-/** @typedef {import("./logic/client.js").Input} Input */
 /** @typedef {import("./logic/client.js").Output} Output */
 /** @typedef {import("./logic/conversation.js").Key} Key */
 /** @typedef {import("./logic/outbox.js").ChangeKind} ChangeKind */
 /** @typedef {import("./logic/outbox.js").Item} Item */
 /** @typedef {import("./keeping.js").Keeping} Keeping */
 
-export class Session {
-  client;
+export class Session extends Driver {
   #listener;
   /** Loaded once there is something to keep. @type {Promise<Keeping> | null} */
   #keeping = null;
-  /** @type {WebSocket | null} */
-  #socket = null;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
-  #isOver = false;
   #controller = new AbortController();
 
   /**
@@ -30,7 +22,7 @@ export class Session {
    * @param {(output: Output) => void} listener
    */
   constructor(user, listener) {
-    this.client = new Client(user);
+    super(user);
     this.#listener = listener;
     const { signal } = this.#controller;
     const toForeground = () => this.step({ type: "foreground" });
@@ -74,49 +66,24 @@ export class Session {
 
   /** @param {Omit<Item, "nonce" | "at" | "state">} what */
   #send(what) {
-    const at = this.client.outbox.timestampFor(Date.now());
-    const random = crypto.getRandomValues(new Uint8Array(12));
-    this.step({ type: "send", item: { ...what, nonce: nonce(at, random), at, state: "waiting" } });
+    this.step({ type: "send", item: this.itemOf(what) });
   }
 
   /** Ends the session without telling the listener. */
   end() {
-    this.#isOver = true;
+    super.end();
     this.#controller.abort();
-    clearTimeout(this.#timer);
-    this.#close();
   }
 
-  /** @param {Input} input */
-  step(input) {
-    if (this.#isOver) {
-      return;
-    }
-    const moment = { now: performance.now(), random: Math.random };
-    for (const output of this.client.step(input, moment)) {
-      this.#perform(output);
-    }
-    clearTimeout(this.#timer);
-    const { wakeAt } = this.client;
-    if (wakeAt !== null && wakeAt !== Infinity) {
-      this.#timer = setTimeout(() => this.step({ type: "timer" }), Math.max(0, wakeAt - performance.now()) + 1);
-    }
+  open() {
+    const url = new URL(`${BASE}/ws`, location.href);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    return new WebSocket(url, "chat.v2");
   }
 
   /** @param {Output} output */
-  #perform(output) {
+  perform(output) {
     switch (output.do) {
-      case "connect":
-        this.#connect();
-        break;
-      case "send":
-        if (this.#socket?.readyState === WebSocket.OPEN) {
-          this.#socket.send(JSON.stringify(output.frame));
-        }
-        break;
-      case "close":
-        this.#close();
-        break;
       case "check-session":
         this.#checkSession();
         break;
@@ -132,33 +99,6 @@ export class Session {
       default:
         this.#listener(output);
     }
-  }
-
-  #connect() {
-    this.#close();
-    const url = new URL(`${BASE}/ws`, location.href);
-    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    const socket = new WebSocket(url, "chat.v2");
-    this.#socket = socket;
-    let wasOpen = false;
-    /** @param {Input} input */
-    const step = (input) => {
-      if (this.#socket === socket) {
-        this.step(input);
-      }
-    };
-    socket.addEventListener("open", () => {
-      wasOpen = true;
-      step({ type: "opened" });
-    });
-    socket.addEventListener("message", ({ data }) => step({ type: "frame", frame: parse(data) }));
-    socket.addEventListener("close", ({ code }) => step({ type: "closed", code, wasOpen }));
-  }
-
-  #close() {
-    const socket = this.#socket;
-    this.#socket = null;
-    socket?.close();
   }
 
   async #checkSession() {
@@ -192,12 +132,3 @@ function hasStorage() {
 const LATER_AFTER_MS = 3_000;
 
 const RENEWED_EVERY_MS = 3_600_000;
-
-/** @param {unknown} data */
-function parse(data) {
-  try {
-    return JSON.parse(String(data));
-  } catch {
-    return null;
-  }
-}

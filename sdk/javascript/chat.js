@@ -1,8 +1,7 @@
-// A client of the chat on a socket: performs the outputs of `logic/client.js`. It needs no DOM:
-// browsers, workers and Node have all that it uses.
+// A client of the chat for programs. It needs no DOM: browsers, workers and Node have all that it
+// uses.
 
-import { Client } from "./logic/client.js";
-import { nonce } from "./logic/outbox.js";
+import { Driver } from "./driver.js";
 
 /** @typedef {import("./logic/client.js").Input} Input */
 /** @typedef {import("./logic/client.js").Output} Output */
@@ -19,22 +18,15 @@ import { nonce } from "./logic/outbox.js";
  */
 
 /** Connects, and connects again, until it is ended. What is sent is sent until the server has stored or refused it. */
-export class Chat {
-  /** What is known of rooms, messages and the account. */
-  client;
+export class Chat extends Driver {
   #options;
-  /** @type {WebSocket | null} */
-  #socket = null;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
-  #isOver = false;
   /** Messages whose outcome somebody waits for. @type {Map<Item, { resolve: (seq: number) => void, reject: (error: Error) => void }>} */
   #awaited = new Map();
 
   /** @param {Options} options */
   constructor(options) {
+    super(options.user);
     this.#options = options;
-    this.client = new Client(options.user);
     this.step({ type: "start" });
   }
 
@@ -60,10 +52,7 @@ export class Chat {
    * @returns {Promise<number>} its number, once it is stored; the error has the code of a refusal
    */
   send(key, text, more) {
-    const at = this.client.outbox.timestampFor(Date.now());
-    const id = nonce(at, crypto.getRandomValues(new Uint8Array(12)));
-    /** @type {Item} */
-    const item = { key, text, ...more, nonce: id, at, state: "waiting" };
+    const item = this.itemOf({ key, text, ...more });
     return new Promise((resolve, reject) => {
       this.#awaited.set(item, { resolve, reject });
       this.step({ type: "send", item });
@@ -81,9 +70,7 @@ export class Chat {
 
   /** Closes the connection for good. */
   end() {
-    this.#isOver = true;
-    clearTimeout(this.#timer);
-    this.#close();
+    super.end();
     this.#settle("ended");
   }
 
@@ -92,40 +79,21 @@ export class Chat {
    * @param {Input} input
    */
   step(input) {
-    if (this.#isOver) {
-      return;
-    }
-    for (const output of this.client.step(input, { now: performance.now(), random: Math.random })) {
-      this.#perform(output);
-    }
+    super.step(input);
     this.#settle(this.client.state === "ended" ? "signed_out" : undefined);
-    clearTimeout(this.#timer);
-    const { wakeAt } = this.client;
-    if (wakeAt !== null && wakeAt !== Infinity) {
-      this.#timer = setTimeout(() => this.step({ type: "timer" }), Math.max(0, wakeAt - performance.now()) + 1);
-    }
   }
 
   /** @param {Output} output */
-  #perform(output) {
-    switch (output.do) {
-      case "connect":
-        this.#connect();
-        break;
-      case "send":
-        if (this.#socket?.readyState === WebSocket.OPEN) {
-          this.#socket.send(JSON.stringify(output.frame));
-        }
-        break;
-      case "close":
-        this.#close();
-        break;
-      case "check-session":
-        this.#checkSession();
-        break;
-      default:
-        this.#options.listener?.(output);
-    }
+  perform(output) {
+    output.do === "check-session" ? this.#checkSession() : this.#options.listener?.(output);
+  }
+
+  open() {
+    const url = new URL("ws", withSlash(this.#options.url));
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    // Node takes headers, which browsers do not have here.
+    const options = /** @type {any} */ (this.#options.token ? { protocols: "chat.v2", headers: this.#headers } : "chat.v2");
+    return new WebSocket(url, options);
   }
 
   /** @param {string} [reason] why nothing more is sent */
@@ -140,37 +108,6 @@ export class Chat {
       }
       this.#awaited.delete(item);
     }
-  }
-
-  #connect() {
-    this.#close();
-    const url = new URL("ws", withSlash(this.#options.url));
-    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    // Node takes headers, which browsers do not have here.
-    const options = /** @type {any} */ (this.#options.token ? { protocols: "chat.v2", headers: this.#headers } : "chat.v2");
-    const socket = new WebSocket(url, options);
-    this.#socket = socket;
-    let wasOpen = false;
-    /** @param {Input} input */
-    const step = (input) => {
-      if (this.#socket === socket) {
-        this.step(input);
-      }
-    };
-    socket.addEventListener("open", () => {
-      wasOpen = true;
-      step({ type: "opened" });
-    });
-    socket.addEventListener("message", ({ data }) => step({ type: "frame", frame: parse(data) }));
-    socket.addEventListener("close", ({ code }) => step({ type: "closed", code, wasOpen }));
-    // A close follows.
-    socket.addEventListener("error", () => {});
-  }
-
-  #close() {
-    const socket = this.#socket;
-    this.#socket = null;
-    socket?.close();
   }
 
   async #checkSession() {
@@ -212,13 +149,4 @@ export async function signIn(url, username, password) {
 /** @param {string | URL} url */
 function withSlash(url) {
   return String(url).replace(/\/*$/, "/");
-}
-
-/** @param {unknown} data */
-function parse(data) {
-  try {
-    return JSON.parse(String(data));
-  } catch {
-    return null;
-  }
 }

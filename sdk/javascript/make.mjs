@@ -1,4 +1,5 @@
-// Makes the npm package of the client: this folder's files, the page's `logic/`, and their types.
+// Makes the npm package of the client: this folder's files, the page's `logic/` and `driver.js`, and
+// their types.
 //
 //     node sdk/javascript/make.mjs [folder to make] [folder with node_modules/typescript]
 
@@ -21,6 +22,7 @@ export function make(folder, tools) {
     cpSync(path.join(here, file), path.join(folder, file));
   }
   cpSync(path.join(root, "LICENSE"), path.join(folder, "LICENSE"));
+  cpSync(path.join(root, "web/driver.js"), path.join(folder, "driver.js"));
   cpSync(path.join(root, "web/logic"), path.join(folder, "logic"), { recursive: true });
   for (const file of ["markdown.js", "LICENSES.txt"]) {
     cpSync(path.join(root, "web/vendor", file), path.join(folder, "vendor", file));
@@ -28,7 +30,7 @@ export function make(folder, tools) {
   // The page's own rules (`web/tsconfig.json`), and declarations.
   const config = path.join(folder, "tsconfig.json");
   const compilerOptions = { noEmit: false, declaration: true, emitDeclarationOnly: true, outDir: ".", rootDir: "." };
-  writeFileSync(config, JSON.stringify({ extends: path.join(root, "web/tsconfig.json"), compilerOptions, include: ["chat.js", "logic"], exclude: [] }));
+  writeFileSync(config, JSON.stringify({ extends: path.join(root, "web/tsconfig.json"), compilerOptions, include: ["chat.js", "driver.js", "logic"], exclude: [] }));
   execFileSync(process.execPath, [path.join(tools, "node_modules/typescript/bin/tsc"), "--project", config], { stdio: "inherit" });
   rmSync(config);
 }
