@@ -18,7 +18,7 @@ import { call } from "./api.js";
  */
 
 /** @typedef {{ username: string, role: Role, online: boolean }} Member */
-/** @typedef {{ username: string, avatar: string, online: boolean }} Found a user of the directory */
+/** @typedef {{ username: string, avatar: string, online: boolean, bot?: boolean }} Found a user of the directory */
 /** @typedef {{ q?: string, after?: string, limit?: number }} Wanted `after` is the `next` of the page before */
 
 /**

@@ -33,7 +33,7 @@ export class BotsPage {
   #isLoaded = false;
 
   constructor() {
-    addSymbols({ hook: "M12 3v9a4 4 0 1 1-4-4M12 3h4" });
+    addSymbols({ hook: "M15 7.2V15a4.5 4.5 0 0 1-9 0v-3l3 3M13 5.2a2 2 0 1 0 4 0 2 2 0 1 0-4 0z" });
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#make();

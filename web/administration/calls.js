@@ -11,6 +11,7 @@ import { hasSpelling } from "../logic/spelling.js";
  * @property {string} username
  * @property {string} avatar
  * @property {boolean} online
+ * @property {boolean} [bot]
  * @property {"member" | "administrator"} role
  * @property {Omit<Ban, "username">} [ban]
  */

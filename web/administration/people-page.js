@@ -34,7 +34,7 @@ export class PeoplePage {
       this.#accounts = items;
       this.#parts.wrong.textContent = error ? sentenceOf(error) : "";
       this.#parts.more.hidden = !hasMore;
-      for (const { username, avatar: picture } of items) knowPicture(username, picture);
+      for (const { username, avatar: picture, bot } of items) knowPicture(username, picture, bot);
       this.retranslate();
     });
     this.#text.addEventListener("input", () => this.#pages.type(this.#text.value.trim()));
@@ -90,11 +90,12 @@ export class PeoplePage {
   }
 
   /** @param {Account} account */
-  #line({ username, online, role, ban }) {
+  #line({ username, online, bot, role, ban }) {
     const face = element("span", "with-presence", avatar(username));
     face.classList.toggle("online", online);
     const facts = [
       ...(username === this.#desk.me() ? [t.you] : []),
+      ...(bot ? [t.bot] : []),
       ...(role === "administrator" ? [t.administrator] : []),
       ...(ban ? [ban.reason ? t.bannedFor(apart(ban.reason)) : t.banned] : []),
       ...(ban?.deleting ? [t.deletingMessages] : []),

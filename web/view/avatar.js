@@ -1,6 +1,9 @@
-// Avatars of users: their picture, or the first letter of their name.
+// What is known of users by their names: their picture, or the first letter of the name, and
+// whether a user is a bot.
 
 import * as api from "../api.js";
+import { t } from "../words.js";
+import { element } from "./dom.js";
 
 /** @extends {HTMLElement} */
 export class ChatAvatar extends HTMLElement {
@@ -58,9 +61,11 @@ export function avatar(name, className = "") {
 /**
  * @param {string} name
  * @param {string} address
+ * @param {boolean} [isBot]
  */
-export function knowPicture(name, address) {
+export function knowPicture(name, address, isBot) {
   pictures.set(name, address);
+  if (isBot) bots.add(name);
   if (nobodies.delete(name)) document.dispatchEvent(new Event("nobody"));
 }
 
@@ -71,6 +76,18 @@ export function knowPicture(name, address) {
  */
 export function isNobody(name) {
   return nobodies.has(name);
+}
+
+/**
+ * Adds to an element that shows a name that it is that of a bot, once that is known.
+ * @param {HTMLElement} shown
+ * @param {string} name
+ */
+export function markBot(shown, name) {
+  const mark = () => {
+    if (bots.has(name)) shown.append(" ", element("span", "bot", t.bot));
+  };
+  bots.has(name) ? mark() : pictureOf(name).then(mark);
 }
 
 /** @param {string} name */
@@ -113,8 +130,8 @@ async function ask(name) {
   }
   asking += 1;
   try {
-    const { avatar } = await api.user(name);
-    pictures.set(name, avatar);
+    const { avatar, bot } = await api.user(name);
+    knowPicture(name, avatar, bot);
     return avatar;
   } catch (error) {
     // A user without an account has no picture. Other errors may be temporary.
@@ -133,6 +150,8 @@ async function ask(name) {
 
 /** Addresses of pictures by name; empty: the user has none. @type {Map<string, string | Promise<string>>} */
 const pictures = new Map();
+/** Names of bots. @type {Set<string>} */
+const bots = new Set();
 /** @type {Set<string>} */
 const nobodies = new Set();
 /** @type {((value: unknown) => void)[]} */

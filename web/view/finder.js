@@ -168,7 +168,7 @@ async function find(query) {
     query.startsWith("@") ? [] : Promise.all(spellings.map((q) => rooms.rooms({ q, limit: CHOICES_MAX }))).then((pages) => pages.flatMap((page) => page.rooms)),
     query.startsWith("#") ? [] : Promise.all(spellings.map((q) => rooms.users({ q, limit: CHOICES_MAX }))).then((pages) => pages.flatMap((page) => page.users)),
   ]);
-  for (const { username, avatar: picture } of people) knowPicture(username, picture);
+  for (const { username, avatar: picture, bot } of people) knowPicture(username, picture, bot);
   /** @type {Choice[]} */
   const found = [
     ...places.map(({ name, title }) => ({ key: /** @type {const} */ (`#${name}`), title: titleOf(name, title) })),

@@ -6,7 +6,7 @@ import * as rooms from "../rooms.js";
 import { wording } from "../wording.js";
 import { count, t } from "../words.js";
 import { ask } from "./ask.js";
-import { avatar } from "./avatar.js";
+import { avatar, markBot } from "./avatar.js";
 import { button, element, isolated, Lines, symbol } from "./dom.js";
 import { make, mount } from "./make.js";
 import { Pages } from "./pages.js";
@@ -160,8 +160,10 @@ export class MemberList {
    */
   #line(name) {
     const front = element("span", "with-presence", avatar(name, "small"));
+    const mark = element("span");
+    markBot(mark, name);
     const words = element("span", "quiet");
-    const person = button("person", front, isolated(name, "title"), words);
+    const person = button("person", front, isolated(name, "title"), mark, words);
     const more = button("icon more", symbol("more"));
     const node = element("li", "", person, more);
     person.ariaHasPopup = "dialog";

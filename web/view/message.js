@@ -3,7 +3,7 @@
 import { addressOf } from "../logic/address.js";
 import { cutOf, EVERYBODY, isEmojiAlone, isLong, piecesOf } from "../logic/text.js";
 import { dayOf, fullTimeOf, t, timeOf } from "../words.js";
-import { avatar, tintOf } from "./avatar.js";
+import { avatar, markBot, tintOf } from "./avatar.js";
 import { button, element, isolated, symbol, wantStyle } from "./dom.js";
 
 /** @typedef {import("../logic/changes.js").Shown} Shown */
@@ -164,6 +164,7 @@ export function gapItem() {
 /** @param {string} name */
 function nameOf(name) {
   const shown = button("name", isolated(name));
+  markBot(shown, name);
   shown.dataset.tint = String(tintOf(name));
   shown.dataset.act = "profile";
   shown.title = t.profile;

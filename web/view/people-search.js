@@ -59,7 +59,7 @@ export class PeopleSearch {
     this.#pages = new Pages(
       async (q, after) => {
         const { users, next } = await rooms.users({ q, after });
-        for (const { username, avatar: picture } of users) knowPicture(username, picture);
+        for (const { username, avatar: picture, bot } of users) knowPicture(username, picture, bot);
         return { items: users, next };
       },
       (shown) => this.#show(shown),

@@ -3,7 +3,7 @@
 
 import { users } from "../own-account.js";
 import { t } from "../words.js";
-import { avatar } from "./avatar.js";
+import { avatar, markBot } from "./avatar.js";
 import { button, byId, element, isolated, symbol } from "./dom.js";
 import { make, mount } from "./make.js";
 import { showPicture } from "./pictures.js";
@@ -52,6 +52,7 @@ export class ProfileCard {
     this.#face.replaceChildren(avatar(name));
     const heading = element("h2", "", isolated(name));
     heading.id = "card-name";
+    markBot(heading, name);
     const head = element("div", "person-head", this.#face, element("div", "", heading, this.#state));
     /** @type {[sign: string, word: string, act: () => void][]} */
     const choices = isMe

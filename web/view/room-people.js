@@ -50,7 +50,7 @@ export class RoomPeople {
     this.#due = setTimeout(async () => {
       try {
         const { users } = await rooms.users({ q: query, limit: FOUND_MAX });
-        for (const { username, avatar } of users) knowPicture(username, avatar);
+        for (const { username, avatar, bot } of users) knowPicture(username, avatar, bot);
         if (this.#found.size >= KEPT_MAX) this.#found.clear();
         this.#found.set(query, users.map(({ username }) => username));
         if (users.length > 0) this.#changed();

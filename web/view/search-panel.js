@@ -275,7 +275,7 @@ export class SearchPanel {
     this.#peopleFor = q;
     this.#people = [];
     const { users } = await rooms.users({ q, limit: OFFERED_MAX }).catch(() => ({ users: [] }));
-    for (const { username, avatar: picture } of users) knowPicture(username, picture);
+    for (const { username, avatar: picture, bot } of users) knowPicture(username, picture, bot);
     const filter = filterIn(this.#text.value);
     if (q === this.#peopleFor && filter?.text.trim() === q) {
       this.#people = users.map(({ username }) => username);

@@ -30,6 +30,8 @@ pub(crate) trait Statements: Send {
     const PAGES: Pages;
     /// The banned users among these names in JSON.
     const BANS_OF: &'static str;
+    /// The bots among these names in JSON.
+    const BOTS_AMONG: &'static str;
     /// Locks what a user has made until the end of the transaction; `None` where one
     /// transaction writes at a time.
     const LOCK_USER: Option<&'static str>;

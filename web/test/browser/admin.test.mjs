@@ -276,6 +276,71 @@ scenario("a report reaches the moderator of the room and the administrator, who 
   await shows(anna, "#audit li[data-action='report.change'] small", "anna");
 });
 
+scenario("a bot posts by its token and its webhook, is seen to be a bot, and is silent once it is revoked", async () => {
+  const { server, anna } = await begin();
+  const boris = await person(server.url, "boris", { path: "/r/default" });
+  /** Posts as a program does, which has no cookies. */
+  const post = (/** @type {string} */ url, /** @type {object} */ body, /** @type {string} */ token) =>
+    fetch(new URL(url, server.url), { method: "POST", headers: { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) }, body: JSON.stringify(body) });
+  const robot = anna.page.locator("#bots [data-name=Robot]");
+
+  await administers(anna, "bots");
+  await shows(anna, ".bots .quiet", "There are none.");
+  await anna.page.locator("#bot-room option[value=default]").waitFor({ state: "attached" });
+  await anna.page.selectOption("#bot-room", "default");
+  await anna.page.fill("#bot-name", "Robot");
+  await hasNoBarriers(anna.page, "#settings");
+  await anna.page.getByRole("button", { name: "Make a bot" }).click();
+  const token = await anna.page.inputValue("#once-link");
+  assert.match(token, /^bot_\w{20,}$/);
+  await anna.context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await anna.page.locator(".once").getByRole("button", { name: "Copy" }).click();
+  await shows(anna, ".once .said", "copied");
+  assert.equal(await anna.page.evaluate(() => navigator.clipboard.readText()), token);
+  await anna.page.locator(".once").getByRole("button", { name: "Close" }).click();
+  await robot.waitFor();
+  assert.equal((await anna.page.content()).includes(token), false, "the token is shown once");
+
+  assert.equal((await post("/api/rooms/default/messages", { text: "build 1207 is live" }, token)).status, 201);
+  assert.equal((await post("/api/rooms/random/messages", { text: "not its room" }, token)).status, 403);
+  for (const someone of [anna, boris]) {
+    await someone.sees("build 1207 is live");
+    await someone.page.waitForFunction(() => document.querySelector("#messages .message[data-from=Robot] .name .bot")?.textContent === "bot");
+  }
+  // People have no such mark.
+  await boris.say("thanks, Robot");
+  await anna.sees("thanks, Robot");
+  assert.equal(await anna.page.locator("#messages .bot").count(), 1);
+  await boris.page.locator("#messages .message[data-from=Robot] .name").click();
+  await shows(boris, "#card .bot", "bot");
+  await boris.page.keyboard.press("Escape");
+
+  await robot.getByRole("button", { name: "Make a webhook" }).click();
+  const hook = await anna.page.inputValue("#once-link");
+  await anna.page.locator(".once").getByRole("button", { name: "Close" }).click();
+  await shows(anna, "#bots li", "1 webhook");
+  const slack = { username: "nobody", text: "Disk is full on <https://a.example/7|host 7>", attachments: [{ fallback: "90 %" }] };
+  const taken = await post(hook, slack, "");
+  assert.deepEqual([taken.status, await taken.text()], [200, "ok"]);
+  for (const { page } of [anna, boris]) {
+    const said = page.locator("#messages .message[data-from=Robot]", { hasText: "90 %" });
+    await said.waitFor();
+    assert.equal(await said.locator("a[href='https://a.example/7']").count(), 1);
+  }
+
+  await robot.getByRole("button", { name: "End the token" }).click();
+  await anna.page.locator("dialog.ask").getByRole("button", { name: "End the token" }).click();
+  await shows(anna, ".bots .quiet", "There are none.");
+  assert.equal((await post("/api/rooms/default/messages", { text: "still there?" }, token)).status, 401);
+  assert.equal((await post(hook, slack, "")).status, 404);
+  // What it has written stays, and is still that of a bot.
+  await boris.goto("/r/default");
+  await boris.sees("build 1207 is live");
+  await boris.page.locator("#messages .message[data-from=Robot] .name .bot").first().waitFor();
+  await administers(anna, "audit");
+  for (const line of ["Robot is a bot, with a new token", "Robot has a webhook for", "The token of the bot Robot has ended"]) await shows(anna, "#audit li", line);
+});
+
 scenario("members who are removed, and rooms that are archived, are in the log", async () => {
   const { server, anna } = await begin();
   const boris = await person(server.url, "boris");
@@ -342,7 +407,7 @@ scenario("on a phone and in Russian, the pages of administrators are pages, too"
   await anna.goto("/r/default");
   await anna.page.tap("#open-sidebar");
   await anna.page.tap("#me");
-  for (const [page, heading] of [["server", "Чат"], ["accounts", "Люди"], ["invites", "Приглашения"], ["reports", "Жалобы"], ["audit", "Журнал"]]) {
+  for (const [page, heading] of [["server", "Чат"], ["accounts", "Люди"], ["invites", "Приглашения"], ["bots", "Боты"], ["reports", "Жалобы"], ["audit", "Журнал"]]) {
     await anna.page.tap(`#settings [data-page=${page}]`);
     await anna.page.waitForSelector("#settings .server-page > *");
     assert.equal(await anna.page.textContent("#settings-page-heading"), heading);

@@ -77,7 +77,7 @@ async function take(language, looks) {
 }
 
 /**
- * Makes the user the administrator of the server, who has invitations, a ban, and a report.
+ * Makes the user the administrator of the server, who has invitations, a bot, a ban, and a report.
  * @param {Server} server
  * @param {string} me
  * @param {string} friend
@@ -102,6 +102,14 @@ async function administrate(server, me, friend, language) {
   const { url: join } = await administrator.call("POST", "/api/invites", { room: "default", days: 30 });
   const { url: password } = await administrator.call("POST", "/api/users/Mallory/password");
   await reporter.call("POST", "/api/reports", { room: "default", seq: 4, reason: isRussian ? "Это была не разовая акция" : "It happened more than once" });
+  const robot = isRussian ? "Робот" : "Robot";
+  const { token } = await administrator.call("POST", "/api/bots", { name: robot, rooms: ["music"] });
+  await administrator.call("POST", `/api/bots/${encodeURIComponent(robot)}/webhooks`, { room: "music" });
+  await fetch(`${server.url}/api/rooms/music/messages`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` },
+    body: JSON.stringify({ text: isRussian ? "До концерта три дня" : "The concert is in three days" }),
+  });
   for (const one of [administrator, reporter]) await one.context.close();
   const secretOf = (/** @type {string} */ url) => url.split("/").at(-1) ?? "";
   return { join: secretOf(join), password: secretOf(password) };
@@ -265,14 +273,14 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
   });
   await someone.page.keyboard.press("Escape");
   await someone.goto("/r/default");
-  for (const part of ["profile", "password", "look", "notices", "devices", ...(isPhone ? [] : ["keys"]), "server", "accounts", "invites", "reports", "audit"]) {
+  for (const part of ["profile", "password", "look", "notices", "devices", ...(isPhone ? [] : ["keys"]), "server", "accounts", "invites", "bots", "reports", "audit"]) {
     await states.take(`settings-${part}`, async (page) => {
       if (await page.isVisible("#open-sidebar")) await page.click("#open-sidebar");
       await page.click("#me");
       await page.waitForSelector("#settings[open]");
       await page.click(`#settings [data-page=${part}]`);
       if (part === "devices") await page.locator("#sessions li").first().waitFor();
-      if (["accounts", "invites", "reports", "audit"].includes(part)) await page.locator(`#${part} li`).first().waitFor();
+      if (["accounts", "invites", "bots", "reports", "audit"].includes(part)) await page.locator(`#${part} li`).first().waitFor();
       if (part === "server") await page.locator(".door-preview").waitFor();
     });
     if (part === "accounts") {

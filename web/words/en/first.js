@@ -49,6 +49,7 @@ export const first = {
   today: "Today",
   yesterday: "Yesterday",
   profile: "Profile",
+  bot: "bot",
   linkTo: (time) => `Link to the message, ${time}`,
   draft: "Draft",
   waiting: "Waiting to be sent",

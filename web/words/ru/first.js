@@ -49,6 +49,7 @@ export const first = {
   today: "Сегодня",
   yesterday: "Вчера",
   profile: "Профиль",
+  bot: "бот",
   linkTo: (/** @type {string} */ time) => `Ссылка на сообщение, ${time}`,
   draft: "Черновик",
   copyCode: "Скопировать код",

@@ -72,7 +72,10 @@ mod tests {
             for line in str::from_utf8(&file).unwrap().lines() {
                 assert!(line.matches('`').count() % 2 == 0 && !line.ends_with('\\'), "{path}: {line}");
                 let before = line.split_once(TYPE).map_or("", |(before, _)| before);
-                assert!(['"', '`'].iter().all(|quote| before.matches(*quote).count() % 2 == 0), "{path}: {line}");
+                assert!(
+                    ['"', '`'].iter().all(|quote| before.matches(*quote).count() % 2 == 0),
+                    "{path}: {line}"
+                );
             }
         }
         let page = Web::get(PAGE).unwrap().data;

@@ -39,7 +39,7 @@ async fn replace(
     let replacement =
         tasks.spawn(async move { store(&app_of_task, &user, picture).await.map(|new| (user, new)) });
     let (user, new) = replacement.await.map_err(HttpError::Task)??;
-    let profile = Profile { username: user.as_str(), avatar: app.picture_address(new) };
+    let profile = Profile { username: user.as_str(), avatar: app.picture_address(new), bot: false };
     Ok(answer::json(StatusCode::OK, &profile))
 }
 

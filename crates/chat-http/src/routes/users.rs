@@ -1,6 +1,7 @@
 //! `GET /api/me`, `GET /api/users` and `GET /api/users/<name>`
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Not;
 
 use chat_core::Username;
 use chat_shard::now_ms;
@@ -53,7 +54,9 @@ pub(super) async fn user(call: Call) -> Result<Response<Body>, HttpError> {
     let name = percent::decode(&call.part, false).ok_or(HttpError::UserNotFound)?;
     let name = Username::known(&name).map_err(|_| HttpError::UserNotFound)?;
     let user = call.app.parts.users.find_user(&name).await?.ok_or(HttpError::UserNotFound)?;
-    let profile = Profile { username: user.name.as_str(), avatar: call.app.picture_address(user.avatar) };
+    let bot = !call.app.parts.bots.bots_among(std::slice::from_ref(&user.name)).await?.is_empty();
+    let profile =
+        Profile { username: user.name.as_str(), avatar: call.app.picture_address(user.avatar), bot };
     Ok(answer::json(StatusCode::OK, &profile))
 }
 
@@ -81,7 +84,10 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
         }
     };
     let online = app.online_users().await;
-    let mut users: Vec<_> = found.into_iter().map(|user| ListedUser::new(&app, user, &online)).collect();
+    let names: Vec<_> = found.iter().map(|user| user.name.clone()).collect();
+    let bots = app.parts.bots.bots_among(&names).await?;
+    let mut users: Vec<_> =
+        found.into_iter().map(|user| ListedUser::new(&app, user, &online, &bots)).collect();
     if administrator::is_administrator(&app, &me).await? {
         add_standings(&app, &mut users).await?;
     }
@@ -185,6 +191,9 @@ struct ListedUser {
     avatar: String,
     /// Whether the user had a connection, at most a second ago.
     online: bool,
+    /// `true` for a bot, also for a revoked one; absent for people.
+    #[serde(skip_serializing_if = "Not::not")]
+    bot: bool,
     /// What the user may do on this server; only in answers to administrators.
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<UserRole>,
@@ -213,9 +222,10 @@ async fn add_standings(app: &App, users: &mut [ListedUser]) -> Result<(), HttpEr
 }
 
 impl ListedUser {
-    fn new(app: &App, user: User, online: &HashSet<Username>) -> Self {
+    fn new(app: &App, user: User, online: &HashSet<Username>, bots: &[Username]) -> Self {
         Self {
             online: online.contains(&user.name),
+            bot: bots.contains(&user.name),
             username: user.name.as_str().to_owned(),
             avatar: app.picture_address(user.avatar),
             role: None,
@@ -233,6 +243,9 @@ pub(super) struct Profile<'a> {
     pub(super) username: &'a str,
     /// The path of the avatar, such as `/uploads/….webp`; empty if there is none.
     pub(super) avatar: String,
+    /// `true` for a bot, also for a revoked one; absent for people.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub(super) bot: bool,
 }
 
 /// A new token for a browser, once half the lifetime of its token has passed.

@@ -29,6 +29,32 @@ fn texts(reply: &Reply) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn users_see_who_is_a_bot() {
+    let chat = Chat::start().await;
+    let root = chat.sign_in("anna").await;
+    promote(&chat, "anna").await;
+    let alice = chat.sign_in("alice").await;
+    let room = chat.create_room(&root, json!({"title": "Deploys"})).await;
+    bot(&chat, &root, "Robot", &[&room]).await;
+    let is_bot = async |path: &str| {
+        let user = chat.json("GET", path, &alice, Value::Null).await.json();
+        user.get("bot").cloned()
+    };
+    for _ in ["in use", "revoked"] {
+        assert_eq!(is_bot("/api/users/Robot").await, Some(json!(true)));
+        assert_eq!(is_bot("/api/users/alice").await, None);
+        for path in ["/api/users", "/api/users?q=ro&limit=1", "/api/users?name=Robot&name=alice"] {
+            let list = chat.json("GET", path, &alice, Value::Null).await.json();
+            for user in list["users"].as_array().unwrap() {
+                let expected = (user["username"] == "Robot").then(|| json!(true));
+                assert_eq!(user.get("bot").cloned(), expected, "{path}: {user}");
+            }
+        }
+        chat.json("DELETE", "/api/bots/Robot", &root, Value::Null).await;
+    }
+}
+
+#[tokio::test]
 async fn a_bot_posts_and_reads_in_its_rooms_only() {
     let chat = Chat::start().await;
     let root = chat.sign_in("anna").await;

@@ -88,6 +88,15 @@ pub(crate) async fn list<S: Statements>(mut statements: S) -> Result<Vec<Bot>, S
     Ok(bots)
 }
 
+pub(crate) async fn among<S: Statements>(
+    mut statements: S,
+    users: &[Username],
+) -> Result<Vec<Username>, S::Error> {
+    let names: Vec<&str> = users.iter().map(Username::as_str).collect();
+    let rows = statements.rows(S::BOTS_AMONG, &[Text(&crate::statements::json(&names)?)]).await?;
+    Ok(rows.iter().map(|row| columns::username(row.text(0)?)).collect::<Result<_, StoreError>>()?)
+}
+
 pub(crate) async fn create_webhook<S: Statements>(
     statements: &mut S,
     new: &NewWebhook,
@@ -156,6 +165,12 @@ const ROOMS_OF: &str = "SELECT room FROM bot_rooms WHERE username = $1 ORDER BY 
 const LIST: &str = "SELECT b.username, b.by_user, b.created_at, b.token_hash,
         (SELECT count(*) FROM webhooks AS w WHERE w.username = b.username)
     FROM bots AS b ORDER BY b.username LIMIT $1 + 0";
+// CROSS JOIN makes SQLite look each name up.
+pub(crate) const AMONG_SQLITE: &str =
+    "SELECT b.username FROM jsonb_each($1) AS d CROSS JOIN bots AS b ON b.username = d.value";
+pub(crate) const AMONG_POSTGRES: &str = "SELECT b.username
+       FROM jsonb_array_elements_text($1::text::jsonb) AS d (name)
+       JOIN bots AS b ON b.username = d.name COLLATE \"C\"";
 const ROOMS: &str = "SELECT username, room FROM bot_rooms ORDER BY username, room";
 const HAS_WEBHOOK: &str = "SELECT room FROM webhooks WHERE secret_hash = $1";
 const MAY_HAVE_WEBHOOK: &str = "SELECT r.room FROM bot_rooms AS r JOIN bots AS b ON b.username = r.username

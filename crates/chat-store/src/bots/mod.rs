@@ -34,6 +34,9 @@ pub trait BotRepository: Send + Sync {
     /// Lists all bots in the order of their names, at most [`BOTS_MAX`]; also revoked ones.
     fn bots(&self) -> StoreFuture<'_, Vec<Bot>>;
 
+    /// Finds the bots among these users, also revoked ones, in any order.
+    fn bots_among<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Username>>;
+
     /// Stores a webhook of a bot for one of its rooms. Returns `false`, and stores nothing, if the bot
     /// has no token, or the room is none of its, or it has [`WEBHOOKS_MAX`].
     fn create_webhook<'a>(

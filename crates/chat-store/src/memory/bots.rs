@@ -60,6 +60,13 @@ impl BotRepository for MemoryStore {
         Box::pin(async move { Ok(self.lock().bots.list()) })
     }
 
+    fn bots_among<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Username>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            Ok(users.iter().filter(|name| inner.bots.has(name)).cloned().collect())
+        })
+    }
+
     fn create_webhook<'a>(
         &'a self,
         webhook: &'a NewWebhook,

@@ -45,6 +45,10 @@ impl BotRepository for PostgresStore {
         Box::pin(database::list(&self.pool))
     }
 
+    fn bots_among<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Username>> {
+        Box::pin(database::among(&self.pool, users))
+    }
+
     fn create_webhook<'a>(
         &'a self,
         webhook: &'a NewWebhook,

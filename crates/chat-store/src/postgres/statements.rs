@@ -14,7 +14,7 @@ use crate::pages::{self, sql::Pages};
 use crate::rooms::sql::{self, Sql};
 use crate::rows::Columns;
 use crate::statements::{Statements, Value};
-use crate::{StoreError, changes, files};
+use crate::{StoreError, bots, changes, files};
 
 /// Inside the caller's transaction.
 impl Statements for PgConnection {
@@ -26,6 +26,7 @@ impl Statements for PgConnection {
     const FILES: FileSql = files::sql::POSTGRES;
     const PAGES: Pages = pages::sql::POSTGRES;
     const BANS_OF: &'static str = database::BANS_OF_POSTGRES;
+    const BOTS_AMONG: &'static str = bots::database::AMONG_POSTGRES;
     const LOCK_USER: Option<&'static str> = Some(LOCK_USER);
     const LIMITS_BYTES: bool = true;
 
@@ -64,6 +65,7 @@ impl Statements for &Pool {
     const FILES: FileSql = files::sql::POSTGRES;
     const PAGES: Pages = pages::sql::POSTGRES;
     const BANS_OF: &'static str = database::BANS_OF_POSTGRES;
+    const BOTS_AMONG: &'static str = bots::database::AMONG_POSTGRES;
     const LOCK_USER: Option<&'static str> = Some(LOCK_USER);
     const LIMITS_BYTES: bool = true;
 

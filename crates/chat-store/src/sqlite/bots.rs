@@ -43,6 +43,10 @@ impl BotRepository for SqliteStore {
         Box::pin(database::list(&self.readers))
     }
 
+    fn bots_among<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Username>> {
+        Box::pin(database::among(&self.readers, users))
+    }
+
     fn create_webhook<'a>(
         &'a self,
         webhook: &'a NewWebhook,

@@ -404,6 +404,7 @@ mod tests {
                 administration::FIND_BAN,
                 administration::BANS,
                 administration::BANS_OF_SQLITE,
+                crate::bots::database::AMONG_SQLITE,
                 administration::PART_END,
                 administration::MESSAGES_OF,
                 administration::FIND_LINK,

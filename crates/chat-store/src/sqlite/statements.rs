@@ -14,7 +14,7 @@ use crate::pages::{self, sql::Pages};
 use crate::rooms::sql::{self, Sql};
 use crate::rows::Columns;
 use crate::statements::{Statements, Value};
-use crate::{StoreError, changes, files};
+use crate::{StoreError, bots, changes, files};
 
 /// Inside the caller's transaction.
 impl Statements for SqliteConnection {
@@ -26,6 +26,7 @@ impl Statements for SqliteConnection {
     const FILES: FileSql = files::sql::SQLITE;
     const PAGES: Pages = pages::sql::SQLITE;
     const BANS_OF: &'static str = database::BANS_OF_SQLITE;
+    const BOTS_AMONG: &'static str = bots::database::AMONG_SQLITE;
     const LOCK_USER: Option<&'static str> = None;
     const LIMITS_BYTES: bool = false;
 
@@ -69,6 +70,7 @@ impl Statements for &SqlitePool {
     const FILES: FileSql = files::sql::SQLITE;
     const PAGES: Pages = pages::sql::SQLITE;
     const BANS_OF: &'static str = database::BANS_OF_SQLITE;
+    const BOTS_AMONG: &'static str = bots::database::AMONG_SQLITE;
     const LOCK_USER: Option<&'static str> = None;
     const LIMITS_BYTES: bool = false;
 

@@ -10,6 +10,7 @@ every_store! {
     the_name_of_a_person_makes_no_bot,
     a_webhook_is_for_a_room_of_its_bot,
     a_banned_or_removed_bot_has_no_token,
+    bots_are_told_from_people,
 }
 
 fn secret(byte: u8) -> SecretHash {
@@ -133,4 +134,20 @@ async fn a_banned_or_removed_bot_has_no_token(store: TestStore) {
     store.users.recreate_user(&again).await.unwrap();
     assert_eq!(has_any().await, [false, false]);
     assert_eq!(store.bots.bots().await.unwrap(), []);
+}
+
+async fn bots_are_told_from_people(store: TestStore) {
+    for person in ["alice", "o\"hara"] {
+        store.account(person).await;
+    }
+    made(&store, 1, &["a"]).await;
+    let asked = ["alice", "robot", "o\"hara", "nobody"].map(name);
+    assert_eq!(store.bots.bots_among(&asked).await.unwrap(), [name("robot")]);
+    assert_eq!(store.bots.bots_among(&asked[..1]).await.unwrap(), []);
+    assert_eq!(store.bots.bots_among(&[]).await.unwrap(), []);
+    // What a revoked bot has written is still that of a bot.
+    assert!(store.bots.revoke_bot(&name("robot"), None, 2).await.unwrap());
+    assert_eq!(store.bots.bots_among(&asked).await.unwrap(), [name("robot")]);
+    store.users.remove_user(&name("robot")).await.unwrap();
+    assert_eq!(store.bots.bots_among(&asked).await.unwrap(), []);
 }

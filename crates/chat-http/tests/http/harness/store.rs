@@ -774,6 +774,10 @@ impl BotRepository for Store {
         self.ask(self.memory.bots())
     }
 
+    fn bots_among<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Username>> {
+        self.ask(self.memory.bots_among(users))
+    }
+
     fn create_webhook<'a>(
         &'a self,
         webhook: &'a NewWebhook,
