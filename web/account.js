@@ -24,8 +24,9 @@ export async function login(username, password) {
   });
 }
 
+/** @returns {Promise<string | undefined>} where to sign out, too */
 export async function logout() {
-  await call("/api/logout", { method: "POST" });
+  return (await call("/api/logout", { method: "POST" })).end_session_url;
 }
 
 /** @returns {Promise<SignIn[]>} the sessions of the user, the newest first */

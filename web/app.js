@@ -109,8 +109,9 @@ function changeRole(isAdministrator) {
 /**
  * Ends the chat and loads the page again, so that it keeps nothing of what was read.
  * @param {boolean} [isLeft] whether the user has signed out, and the session has not ended by itself
+ * @param {string} [elsewhere] where the user signs out, too
  */
-async function end(isLeft = false) {
+async function end(isLeft = false, elsewhere = "") {
   settings.user = null;
   try {
     await chat?.end(isLeft || isLeaving);
@@ -118,7 +119,7 @@ async function end(isLeft = false) {
     await forgetKept();
     await import("./push.js").then(({ forgetPush }) => forgetPush()).catch(() => {});
     history.replaceState(null, "", ROOT);
-    location.reload();
+    elsewhere ? location.replace(elsewhere) : location.reload();
   }
 }
 
@@ -152,7 +153,7 @@ function openSettings(page) {
 
 function theSettings() {
   dialog ??= Promise.all([import("./view/settings-dialog.js"), want("later"), wantStyle("door")]).then(
-    ([{ SettingsDialog }]) => new SettingsDialog(() => chat, { leaving: (value) => (isLeaving = value), signedOut: () => end(true) }),
+    ([{ SettingsDialog }]) => new SettingsDialog(() => chat, { leaving: (value) => (isLeaving = value), signedOut: (elsewhere) => end(true, elsewhere) }),
   );
   // Without a network it fails, and may be tried again.
   dialog.catch(() => (dialog = null));

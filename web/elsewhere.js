@@ -1,5 +1,6 @@
 // Users who sign in elsewhere: in the program that the chat is part of, or at another address.
 
+import { BASE } from "./logic/address.js";
 import { learnWhose } from "./whose.js";
 
 /**
@@ -10,6 +11,11 @@ export function signInAddress(url) {
   const address = new URL(url, location.href);
   address.searchParams.set("next", location.pathname + location.hash);
   return address.href;
+}
+
+/** Where the OpenID provider of this server signs a visitor in, who then comes back to this address. */
+export function providerAddress() {
+  return `${BASE}/api/oidc/start?to=${encodeURIComponent(location.pathname + location.hash)}`;
 }
 
 /**

@@ -15,6 +15,8 @@ import { settings } from "./settings.js";
  * @property {string[]} [features]
  * @property {boolean} [setup] whether there is no administrator yet
  * @property {string} [sign_in_url] where users sign in instead of here
+ * @property {string} [sign_in_with] the name of the OpenID provider that signs users in
+ * @property {boolean} [passwords] whether users have passwords here
  */
 
 /**

@@ -1,7 +1,7 @@
 // The door: the forms for signing in and registering.
 
 import { login, register } from "../account.js";
-import { signInAddress } from "../elsewhere.js";
+import { providerAddress, signInAddress } from "../elsewhere.js";
 import { NAME_MAX_CHARS } from "../logic/address.js";
 import { Memory, settings } from "../settings.js";
 import { learnWhose } from "../whose.js";
@@ -133,20 +133,31 @@ export class Door {
     this.#toRegister.disabled = this.#isClosed;
     this.#words.textContent = this.#invitation ? sentenceOf(this.#invitation) : this.#wordsOfDoor();
     this.#showElsewhere();
-    if (this.#isClosed && this.#signIn.hidden) this.#show(this.#signIn);
+    if (this.#isClosed && !this.#isElsewhere && this.#signIn.hidden) this.#show(this.#signIn);
   }
 
-  /** Shows the way to where users sign in, instead of the forms or beside them. */
+  /** Shows the way to where users sign in, instead of the forms or above them. */
   #showElsewhere() {
-    const url = settings.server?.sign_in_url;
-    this.#elsewhere.hidden = !url;
+    const { sign_in_url: url, sign_in_with: provider } = settings.server ?? {};
+    this.#elsewhere.hidden = !url && !provider;
     if (url) this.#elsewhere.href = signInAddress(url);
-    this.#choice.hidden = Boolean(url);
-    if (url) this.#signIn.hidden = this.#register.hidden = true;
+    if (provider) {
+      this.#elsewhere.href = providerAddress();
+      this.#elsewhere.textContent = t.continueWith(`\u2068${provider}\u2069`);
+    }
+    this.#choice.hidden = this.#isElsewhere;
+    if (this.#isElsewhere) this.#signIn.hidden = this.#register.hidden = true;
+  }
+
+  /** Whether nobody signs in by a password of this server. */
+  get #isElsewhere() {
+    return Boolean(settings.server?.sign_in_url) || settings.server?.passwords === false;
   }
 
   #wordsOfDoor() {
-    if (settings.server?.sign_in_url) return "";
+    const failed = new URLSearchParams(location.search).get("sign_in");
+    if (failed) return failed === "banned" ? t.accountBanned : failed === "full" ? t.chatFull : t.signInFailed(failed);
+    if (this.#isElsewhere) return "";
     if (this.#signIn.hidden) return this.#room ? t.invitationTo(titleOf(this.#room, "")) : t.invitation;
     if (this.#isPasswordSet) return t.passwordSet;
     if (this.#isClosed) return this.#needsInvitation ? t.registrationInvite : t.registrationClosed;

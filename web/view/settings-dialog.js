@@ -67,7 +67,7 @@ export class SettingsDialog {
    * @param {() => Chat | null} chat the open chat
    * @param {object} hooks
    * @param {(isLeaving: boolean) => void} hooks.leaving signing out has begun, or has failed
-   * @param {() => void} hooks.signedOut
+   * @param {(elsewhere?: string) => void} hooks.signedOut where to sign out, too
    */
   constructor(chat, hooks) {
     addSymbols(SYMBOLS);
@@ -136,7 +136,7 @@ export class SettingsDialog {
     const { username } = settings.user ?? { username: "" };
     this.#me.replaceChildren(avatar(username), isolated(username, "title"));
     // Passwords and sessions are where users sign in.
-    const absent = [...(TOUCH.matches ? ["keys"] : []), ...(settings.server?.sign_in_url ? ["password", "devices"] : [])];
+    const absent = [...(TOUCH.matches ? ["keys"] : []), ...(settings.server?.sign_in_url ? ["password", "devices"] : []), ...(settings.server?.passwords === false ? ["password"] : [])];
     for (const link of this.#links) link.hidden = absent.includes(link.dataset.page ?? "");
     this.showServer();
     this.#learnRole();
@@ -254,8 +254,9 @@ export class SettingsDialog {
       return;
     }
     this.#hooks.leaving(true);
+    let elsewhere;
     try {
-      await account.logout();
+      elsewhere = await account.logout();
     } catch (error) {
       if (!(error instanceof ApiError && error.status === 401)) {
         this.#hooks.leaving(false);
@@ -264,7 +265,7 @@ export class SettingsDialog {
         return;
       }
     }
-    this.#hooks.signedOut();
+    this.#hooks.signedOut(elsewhere);
   }
 }
 

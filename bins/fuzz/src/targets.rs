@@ -255,6 +255,7 @@ fn multipart() -> impl FnMut(&[u8]) -> Depth {
             passwords: Passwords::start(PasswordsOptions::default()).expect("threads"),
             tokens: Tokens::new(&secret, TokenOptions::default()),
             identity: None,
+            oidc: None,
         };
         let mut options =
             HttpOptions { uploads_dir: folder.path().join("uploads"), ..HttpOptions::default() };

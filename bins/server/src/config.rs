@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chat_auth::{PasswordRule, PasswordsOptions, SigningSecret, TokenOptions};
+use chat_auth::{OidcOptions, PasswordRule, PasswordsOptions, SigningSecret, TokenOptions};
 use chat_core::{NoticeText, RateLimit, RoomCreation, parse_new_room_name, parse_room_title};
 use chat_http::{
     Accent, BasePath, ConfiguredRoom, FilesLocation, FilesOptions, HttpOptions, PublicUrl, Registration,
@@ -17,6 +17,7 @@ use chat_store::DatabaseUrl;
 use tracing_subscriber::EnvFilter;
 
 use crate::external_keys::KeysFrom;
+use crate::oidc::OidcSettings;
 use crate::settings::{self, Given, SettingError};
 use crate::tls::TlsSource;
 
@@ -47,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) tokens: TokenOptions,
     /// Where the public keys of another issuer are.
     pub(crate) external_keys: Option<KeysFrom>,
+    /// The OpenID provider that signs users in.
+    pub(crate) oidc: Option<OidcSettings>,
     pub(crate) http: HttpOptions,
 }
 
@@ -83,6 +86,15 @@ impl Config {
             http.files.location = FilesLocation::Folder(data_dir.join("files-in-memory"));
             http.files.is_temporary = true;
         }
+        let oidc = oidc(given, &http)?;
+        http.passwords = given.bool(&settings::PASSWORDS)?.unwrap_or(true);
+        let tokens = tokens(given)?;
+        let external_keys = external_keys(given)?;
+        let signs_in_otherwise =
+            oidc.is_some() || http.sign_in_url.is_some() || tokens.accept_external || external_keys.is_some();
+        if !http.passwords && !signs_in_otherwise {
+            return Err(given.invalid(&settings::PASSWORDS, "leaves no way to sign in without oidc_issuer"));
+        }
         let http_listen = given.text(&settings::HTTP_LISTEN)?;
         Ok(Self {
             tls: tls::tls(given, &data_dir, http.public_url.as_ref())?,
@@ -100,8 +112,9 @@ impl Config {
             log_format,
             log_filter,
             passwords: passwords(given)?,
-            tokens: tokens(given)?,
-            external_keys: external_keys(given)?,
+            tokens,
+            external_keys,
+            oidc,
             http,
             data_dir,
             database_url,
@@ -143,6 +156,46 @@ fn external_keys(given: &Given) -> Result<Option<KeysFrom>, SettingError> {
         }
         (None, None) => Ok(None),
     }
+}
+
+/// The OpenID provider that signs users in.
+fn oidc(given: &Given, http: &HttpOptions) -> Result<Option<OidcSettings>, SettingError> {
+    let Some(issuer) = given.text(&settings::OIDC_ISSUER)? else {
+        for setting in [
+            &settings::OIDC_CLIENT_ID,
+            &settings::OIDC_CLIENT_SECRET,
+            &settings::OIDC_SCOPES,
+            &settings::OIDC_NAME,
+            &settings::OIDC_NAME_CLAIM,
+        ] {
+            if given.text(setting)?.is_some() {
+                return Err(given.invalid(setting, "needs oidc_issuer, too"));
+            }
+        }
+        return Ok(None);
+    };
+    let refused = |message: &str| given.invalid(&settings::OIDC_ISSUER, message);
+    let host = texts::issuer_host(issuer).map_err(|message| refused(&message))?;
+    if http.public_url.is_none() {
+        return Err(refused("needs public_url, to which the provider sends browsers back"));
+    }
+    if http.sign_in_url.is_some() {
+        return Err(refused("excludes sign_in_url"));
+    }
+    let client_id = given.text(&settings::OIDC_CLIENT_ID)?.filter(|id| !id.is_empty());
+    let client_id = client_id.ok_or_else(|| refused("needs oidc_client_id, too"))?.to_owned();
+    let client_secret = given.text(&settings::OIDC_CLIENT_SECRET)?.map(str::to_owned);
+    if client_secret.as_ref().is_some_and(String::is_empty) {
+        return Err(given.invalid(&settings::OIDC_CLIENT_SECRET, "must not be empty"));
+    }
+    let scopes = given.text(&settings::OIDC_SCOPES)?.unwrap_or("openid profile email").to_owned();
+    if !scopes.split(' ').any(|scope| scope == "openid") {
+        return Err(given.invalid(&settings::OIDC_SCOPES, "must have openid among them"));
+    }
+    let name = parsed(given, &settings::OIDC_NAME, |name| parse_room_title(name).map_err(|e| e.to_string()))?;
+    let name_claim = given.text(&settings::OIDC_NAME_CLAIM)?.unwrap_or("preferred_username").to_owned();
+    let options = OidcOptions { issuer: issuer.to_owned(), client_id, client_secret, scopes, name_claim };
+    Ok(Some(OidcSettings { name: name.unwrap_or(host), options }))
 }
 
 fn tokens(given: &Given) -> Result<TokenOptions, SettingError> {
@@ -435,6 +488,38 @@ mod tests {
         Config::new(&Given::of_file(toml)?)
     }
 
+    const OIDC_WITHOUT_ID: &str =
+        "public_url = \"https://chat.example\"\noidc_issuer = \"https://id.example\"";
+    const OIDC_WITHOUT_TLS: &str = "public_url = \"https://chat.example\"
+        oidc_issuer = \"http://id.example\"\noidc_client_id = \"chat\"";
+    const OIDC_WITHOUT_OPENID: &str = "public_url = \"https://chat.example\"
+        oidc_issuer = \"https://id.example\"\noidc_client_id = \"chat\"\noidc_scopes = \"profile\"";
+    const OIDC_WITH_SIGN_IN_URL: &str = "public_url = \"https://chat.example\"\nsign_in_url = \"/in\"
+        oidc_issuer = \"https://id.example\"\noidc_client_id = \"chat\"";
+
+    #[test]
+    fn an_openid_provider_has_an_issuer_and_an_id() {
+        assert!(check("").unwrap().oidc.is_none());
+        let given = |more: &str| {
+            let toml = format!(
+                "public_url = \"https://chat.example\"\noidc_issuer = \"https://id.example:8443/realms/a/\"
+                 oidc_client_id = \"chat\"\n{more}"
+            );
+            check(&toml).unwrap()
+        };
+        let usual = given("").oidc.unwrap();
+        assert_eq!(usual.name, "id.example");
+        assert_eq!(usual.options.issuer, "https://id.example:8443/realms/a/");
+        assert_eq!(usual.options.scopes, "openid profile email");
+        assert_eq!(usual.options.name_claim, "preferred_username");
+        assert_eq!(usual.options.client_secret, None);
+        let chosen = given("oidc_client_secret = \"x\"\noidc_name = \"Work\"\npasswords = false");
+        assert!(!chosen.http.passwords);
+        let oidc = chosen.oidc.unwrap();
+        assert_eq!((oidc.name.as_str(), oidc.options.client_secret.as_deref()), ("Work", Some("x")));
+        assert!(check(&OIDC_WITHOUT_TLS.replace("http://id.example", "http://127.0.0.1:9000")).is_ok());
+    }
+
     #[test]
     fn the_defaults_are_a_small_server() {
         let config = check("").unwrap();
@@ -478,6 +563,14 @@ mod tests {
             ("ping_interval_seconds = 0", "ping_interval_seconds"),
             ("ping_interval_seconds = 120", "ping_interval_seconds"),
             ("public_url = \"chat\"", "public_url"),
+            ("oidc_client_id = \"chat\"", "oidc_client_id"),
+            ("oidc_scopes = \"openid\"", "oidc_scopes"),
+            ("oidc_issuer = \"https://id.example\"\noidc_client_id = \"chat\"", "oidc_issuer"),
+            (OIDC_WITHOUT_ID, "oidc_issuer"),
+            (OIDC_WITHOUT_TLS, "oidc_issuer"),
+            (OIDC_WITHOUT_OPENID, "oidc_scopes"),
+            (OIDC_WITH_SIGN_IN_URL, "oidc_issuer"),
+            ("passwords = false", "passwords"),
             ("session_check_seconds = 0", "session_check_seconds"),
             ("session_days = 0", "session_days"),
             ("address_failures_max = 0", "address_failures_max"),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use chat_auth::{ExternalKeys, FetchedKeys};
 
+use crate::answer_text;
+
 /// Where the keys are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum KeysFrom {
@@ -44,19 +46,6 @@ impl KeysFrom {
 
 /// The least time between two questions.
 const PAUSE: Duration = Duration::from_secs(60);
-/// The most bytes of an answer.
-const ANSWER_MAX_BYTES: usize = 256 * 1024;
-
 fn fetch(client: reqwest::Client, url: String) -> FetchedKeys {
-    Box::pin(async move {
-        let mut response = client.get(url).send().await?.error_for_status()?;
-        let mut text = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            if text.len() + chunk.len() > ANSWER_MAX_BYTES {
-                return Err("the answer is too large".into());
-            }
-            text.extend_from_slice(&chunk);
-        }
-        Ok(String::from_utf8(text)?)
-    })
+    Box::pin(async move { answer_text::read(client.get(url).send().await?.error_for_status()?).await })
 }

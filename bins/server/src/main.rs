@@ -4,6 +4,7 @@
 //! the environment.
 
 mod address;
+mod answer_text;
 mod backup;
 mod backup_files;
 mod clock;
@@ -15,6 +16,7 @@ mod healthcheck;
 mod limits;
 mod log;
 mod migrate;
+mod oidc;
 mod output;
 mod part_file;
 mod reindex;

@@ -17,6 +17,7 @@ use crate::control::ControlSocket;
 use crate::folder::{database_folder, private_folder};
 use crate::limits;
 use crate::log;
+use crate::oidc::OidcSettings;
 use crate::requests::Context;
 use crate::restore::unpack_in_place;
 use crate::signals::Signals;
@@ -134,6 +135,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
             None => Tokens::new(&secret, config.tokens.clone()),
         },
         identity: None,
+        oidc: config.oidc.as_ref().map(OidcSettings::sign_in).transpose()?,
     };
     let listening = socket.listen(BACKLOG);
     let listener = listening

@@ -116,12 +116,28 @@ settings! {
         "Whether the server accepts tokens that another program signed with the same secret");
     EXTERNAL_PUBLIC_KEY_FILE = path("external_public_key_file", "FILE", "none",
         "Public key (PEM of RSA or Ed25519, or a JWKS in JSON) by which tokens of another program are checked: \
-         with RS256 or EdDSA, without a shared secret");
+         with RS256, PS256, ES256 or EdDSA, without a shared secret");
     EXTERNAL_JWKS_URL = text("external_jwks_url", "URL", "none",
         "Address at which the other program has its public keys (JWKS), instead of a file; it is asked at \
          the start, and at most once a minute when a token names a key that is not known");
     EXTERNAL_ISSUER = text("external_issuer", "TEXT", "any",
         "The only accepted issuer (iss) of external tokens");
+    OIDC_ISSUER = text("oidc_issuer", "URL", "none",
+        "Address of an OpenID provider that signs users in, exactly as it calls itself (issuer); the address \
+         that it sends browsers back to is /api/oidc/callback below public_url and base_path");
+    OIDC_CLIENT_ID = text("oidc_client_id", "TEXT", "none", "Id of this chat at the OpenID provider");
+    OIDC_CLIENT_SECRET = text("oidc_client_secret", "TEXT", "none: a public client",
+        "Secret of this chat at the OpenID provider").secret();
+    OIDC_SCOPES = text("oidc_scopes", "TEXT", "openid profile email",
+        "What the OpenID provider is asked for, separated by spaces");
+    OIDC_NAME = text("oidc_name", "TEXT", "the host of oidc_issuer",
+        "How the page calls the OpenID provider: Continue with …; at most 64 characters");
+    OIDC_NAME_CLAIM = text("oidc_name_claim", "TEXT", "preferred_username",
+        "Claim of the OpenID provider that becomes the name of a new account; a name that is taken gets a \
+         number");
+    PASSWORDS = bool("passwords", "true",
+        "Whether users register and sign in by passwords of this chat; false: only the OpenID provider, or \
+         another program, signs them in");
     SESSION_DAYS = number("session_days", "DAYS", 1, SESSION_DAYS_MAX, "30",
         "Days after which an unused session ends; an open page renews its session");
     ADDRESS_FAILURES_MAX = number("address_failures_max", "COUNT", 1, MILLION, "10",

@@ -10,10 +10,10 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgo
 use jsonwebtoken::{Algorithm, DecodingKey, Header};
 use tokio::time::Instant;
 
-/// The public keys (RSA with `RS256`, Ed25519 with `EdDSA`) with which tokens of another issuer
-/// are checked: fixed ones, or those that a source has now.
+/// The public keys (RSA with `RS256` or `PS256`, P-256 with `ES256`, Ed25519 with `EdDSA`) with which
+/// tokens of another issuer are checked: fixed ones, or those that a source has now.
 ///
-/// A key checks only tokens of its own algorithm, so that a token which is signed with the text
+/// A key checks only tokens of its own algorithms, so that a token which is signed with the text
 /// of a public key as a shared secret is never valid.
 pub struct ExternalKeys {
     keys: RwLock<Arc<[PublicKey]>>,
@@ -32,9 +32,13 @@ pub type FetchedKeys = Pin<Box<dyn Future<Output = Result<String, Box<dyn Error 
 
 struct PublicKey {
     id: Option<String>,
-    algorithm: Algorithm,
+    algorithms: &'static [Algorithm],
     key: DecodingKey,
 }
+
+const OF_RSA: &[Algorithm] = &[Algorithm::RS256, Algorithm::PS256];
+const OF_P256: &[Algorithm] = &[Algorithm::ES256];
+const OF_ED25519: &[Algorithm] = &[Algorithm::EdDSA];
 
 /// Why a text has no keys.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +46,8 @@ pub enum ExternalKeysError {
     /// The text is neither PEM with a public key nor a set of keys in JSON.
     #[error("neither a public key in PEM (RSA or Ed25519) nor a JWKS in JSON")]
     Malformed,
-    /// No key is one of RSA or Ed25519 for signatures.
-    #[error("it has no public key of RSA or Ed25519 for signatures")]
+    /// No key is one of RSA, P-256 or Ed25519 for signatures.
+    #[error("it has no public key of RSA, P-256 or Ed25519 for signatures")]
     NoKey,
 }
 
@@ -107,7 +111,7 @@ impl ExternalKeys {
                 (Some(own), Some(named)) => own == named,
                 _ => true,
             };
-            key.algorithm == header.alg && has_id
+            key.algorithms.contains(&header.alg) && has_id
         };
         keys.iter().filter(is_it).map(|key| key.key.clone()).take(MATCHING_MAX).collect()
     }
@@ -127,10 +131,10 @@ impl fmt::Debug for ExternalKeys {
 }
 
 fn of_pem(text: &str) -> Result<Vec<PublicKey>, ExternalKeysError> {
-    let rsa = DecodingKey::from_rsa_pem(text.as_bytes()).map(|key| (Algorithm::RS256, key));
-    let key = rsa.or_else(|_| DecodingKey::from_ed_pem(text.as_bytes()).map(|key| (Algorithm::EdDSA, key)));
-    let (algorithm, key) = key.map_err(|_| ExternalKeysError::Malformed)?;
-    Ok(vec![PublicKey { id: None, algorithm, key }])
+    let rsa = DecodingKey::from_rsa_pem(text.as_bytes()).map(|key| (OF_RSA, key));
+    let key = rsa.or_else(|_| DecodingKey::from_ed_pem(text.as_bytes()).map(|key| (OF_ED25519, key)));
+    let (algorithms, key) = key.map_err(|_| ExternalKeysError::Malformed)?;
+    Ok(vec![PublicKey { id: None, algorithms, key }])
 }
 
 fn of_set(text: &str) -> Result<Vec<PublicKey>, ExternalKeysError> {
@@ -148,16 +152,30 @@ fn of_jwk(jwk: &Jwk) -> Option<PublicKey> {
     if !matches!(common.public_key_use, None | Some(PublicKeyUse::Signature)) {
         return None;
     }
-    let (algorithm, named) = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
-        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
-            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
-        }
+    let algorithms = match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => OF_RSA,
+        AlgorithmParameters::EllipticCurve(point) if point.curve == EllipticCurve::P256 => OF_P256,
+        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => OF_ED25519,
         _ => return None,
     };
-    if common.key_algorithm.is_some_and(|own| own != named) {
-        return None;
-    }
+    let algorithms = match common.key_algorithm {
+        None => algorithms,
+        // A key that names its algorithm is for no other one.
+        Some(named) => one(algorithms, named)?,
+    };
     let key = DecodingKey::from_jwk(jwk).ok()?;
-    Some(PublicKey { id: common.key_id.clone(), algorithm, key })
+    Some(PublicKey { id: common.key_id.clone(), algorithms, key })
+}
+
+/// The algorithm that a key names, if it is among those of its kind.
+fn one(algorithms: &'static [Algorithm], named: KeyAlgorithm) -> Option<&'static [Algorithm]> {
+    let is_named = |algorithm: &Algorithm| match algorithm {
+        Algorithm::RS256 => named == KeyAlgorithm::RS256,
+        Algorithm::PS256 => named == KeyAlgorithm::PS256,
+        Algorithm::ES256 => named == KeyAlgorithm::ES256,
+        Algorithm::EdDSA => named == KeyAlgorithm::EdDSA,
+        _ => false,
+    };
+    let index = algorithms.iter().position(is_named)?;
+    Some(&algorithms[index..=index])
 }

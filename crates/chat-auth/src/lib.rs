@@ -4,7 +4,7 @@
 //! original chat) on threads of its own, so that many sign-ins at once take a fixed
 //! amount of memory and no time of the threads that carry messages. [`Tokens`] issues
 //! and checks the JWT of a session, signed with a [`SigningSecret`]. [`SignInLimiter`]
-//! limits how often a password may be guessed.
+//! limits how often a password may be guessed. [`OidcProvider`] has users signed in by another server.
 //!
 //! This crate knows no accounts, stored sessions, cookies or requests. Whether the
 //! session of a token still exists is for the caller to check.
@@ -36,6 +36,7 @@ mod hash_queue;
 mod hasher;
 mod known_places;
 mod network;
+mod oidc;
 mod old_hash;
 mod password;
 mod passwords;
@@ -47,6 +48,10 @@ mod verdict;
 
 pub use external_keys::{ExternalKeys, ExternalKeysError, FetchedKeys};
 pub use network::Network;
+pub use oidc::{
+    IdTokenError, OidcAnswer, OidcAnswering, OidcAttempt, OidcError, OidcOptions, OidcProvider, OidcRequest,
+    OidcUser,
+};
 pub use password::{NO_PASSWORD, PASSWORD_MAX_BYTES, Password, PasswordError, PasswordRule};
 pub use passwords::{HashCost, HashFor, Passwords, PasswordsError, PasswordsOptions};
 pub use secret::{SECRET_MIN_BYTES, SecretError, SigningSecret};

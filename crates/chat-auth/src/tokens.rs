@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::set_up_code::SetUpCode;
@@ -230,10 +231,36 @@ impl Tokens {
         Err(error)
     }
 
+    /// Signs a value that a client keeps for this server, for one purpose: a word that no token of a
+    /// session has as its type. The client can read it.
+    pub fn seal<T: Serialize>(&self, purpose: &str, value: &T, until: u64) -> String {
+        let header = Header { typ: Some(purpose.to_owned()), ..Header::new(Algorithm::HS256) };
+        jsonwebtoken::encode(&header, &Sealed { exp: until, value }, &self.signing)
+            .expect("HMAC takes a key of any length, and the values are JSON")
+    }
+
+    /// A value that [`seal`](Self::seal) has signed for this purpose, while it is valid.
+    pub fn unseal<T: DeserializeOwned>(&self, purpose: &str, text: &str, now: u64) -> Option<T> {
+        if text.len() > TOKEN_MAX_BYTES {
+            return None;
+        }
+        let mut validation = self.validation.clone();
+        validation.required_spec_claims.clear();
+        let sealed = jsonwebtoken::decode::<Sealed<T>>(text, &self.checking, &validation).ok()?;
+        let is_good = sealed.header.typ.as_deref() == Some(purpose) && now < sealed.claims.exp;
+        is_good.then_some(sealed.claims.value)
+    }
+
     /// How long a token is valid, in seconds.
     pub fn lifetime_seconds(&self) -> u64 {
         self.options.lifetime.as_secs()
     }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed<T> {
+    exp: u64,
+    value: T,
 }
 
 impl fmt::Debug for Tokens {
@@ -384,6 +411,25 @@ mod tests {
         tokens.verify(&tokens.issue(NOW, "alice", "s1"), NOW).unwrap();
         // Where no issuer is named, every issuer that knows the secret is accepted.
         external().verify(&of(json!("anybody")), NOW).unwrap();
+    }
+
+    #[test]
+    fn what_is_sealed_is_for_one_purpose_and_no_token() {
+        let tokens = tokens();
+        let sealed = tokens.seal("a", &["x", "y"], NOW + 60);
+        let open = |purpose, text: &str, now| tokens.unseal::<[String; 2]>(purpose, text, now);
+        assert_eq!(open("a", &sealed, NOW + 59), Some(["x".to_owned(), "y".to_owned()]));
+        assert_eq!(open("b", &sealed, NOW), None, "another purpose");
+        assert_eq!(open("a", &sealed, NOW + 60), None, "its time is over");
+        assert_eq!(open("a", &sealed[..sealed.len() - 1], NOW), None, "damaged");
+        let other = Tokens::new(&SigningSecret::new([7; 32]).unwrap(), TokenOptions::default());
+        assert_eq!(open("a", &other.seal("a", &["x", "y"], NOW + 60), NOW), None, "another secret");
+        assert_eq!(open("JWT", &tokens.issue(NOW, "alice", "s1"), NOW), None, "a token");
+        // A value that looks like a token is none.
+        assert!(tokens.verify(&tokens.seal("a", &good(), NOW + 60), NOW).is_err());
+        let claims =
+            signed(&Header { typ: Some("a".to_owned()), ..Header::new(Algorithm::HS256) }, &good(), SECRET);
+        assert!(matches!(tokens.verify(&claims, NOW), Err(TokenError::OtherType)));
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::files::Files;
 use crate::handshake::Handshakes;
 use crate::identity::{HostSessions, Identity};
 use crate::metrics::Metrics;
+use crate::oidc::OidcSignIn;
 use crate::origin::AllowedOrigin;
 use crate::profile::Profile;
 use crate::push::Pushes;
@@ -68,6 +69,9 @@ pub struct Parts {
     pub tokens: Tokens,
     /// Says who a request is from. `None`: the tokens and the sessions in the store do.
     pub identity: Option<Arc<dyn Identity>>,
+    /// An OpenID provider that signs users in. It needs a
+    /// [public URL](HttpOptions::public_url). `None`: only passwords and tokens do.
+    pub oidc: Option<OidcSignIn>,
 }
 
 /// Everything that a chat keeps, in one store: what has all these traits is one.
@@ -116,6 +120,7 @@ impl Parts {
             passwords,
             tokens,
             identity: None,
+            oidc: None,
         }
     }
 

@@ -50,6 +50,9 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
+    /// An OpenID provider cannot send browsers back without a public URL.
+    #[error("an OpenID provider needs the public URL of the chat")]
+    PublicUrl,
     /// The threads of the shards cannot be started.
     #[error("the threads that own sockets cannot be started")]
     Shards(#[source] io::Error),
@@ -68,6 +71,9 @@ impl Chat {
     ///
     /// [`StartError`], except `Listener`.
     pub async fn start(parts: Parts, mut options: HttpOptions) -> Result<Self, StartError> {
+        if parts.oidc.is_some() && options.public_url.is_none() {
+            return Err(StartError::PublicUrl);
+        }
         let avatars = AvatarFolder::open(&options, &*parts.users)
             .await
             .map_err(|cause| StartError::Uploads { path: options.uploads_dir.clone(), cause })?;

@@ -1,4 +1,4 @@
-//! The cookie that holds a token. All characters of a JWT are allowed in a cookie, so
+//! The cookies that hold tokens. All characters of a JWT are allowed in a cookie, so
 //! that nothing is quoted.
 
 use hyper::HeaderMap;
@@ -10,22 +10,38 @@ const NAME: &str = "auth";
 /// follows a link from another site is signed in; requests that change something are
 /// also checked for their origin. The cookie is for paths below `base`.
 pub(crate) fn set(token: &str, max_age_seconds: u64, base: &str, secure: bool) -> HeaderValue {
-    let path = if base.is_empty() { "/" } else { base };
+    set_named(NAME, token, max_age_seconds, if base.is_empty() { "/" } else { base }, secure)
+}
+
+/// The value of `Set-Cookie` for another cookie, which holds a token, too. With `SameSite=Lax`, it
+/// comes with a browser that another site sends to `path`.
+pub(crate) fn set_named(
+    name: &str,
+    token: &str,
+    max_age_seconds: u64,
+    path: &str,
+    secure: bool,
+) -> HeaderValue {
     let secure = if secure { "; Secure" } else { "" };
     let cookie =
-        format!("{NAME}={token}; Path={path}; Max-Age={max_age_seconds}; HttpOnly; SameSite=Lax{secure}");
+        format!("{name}={token}; Path={path}; Max-Age={max_age_seconds}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::try_from(cookie).expect("base64url, dots and digits are printable ASCII")
 }
 
-/// The token in the cookies of a request. Of two such cookies neither counts: one of them is
+/// The token in the cookies of a request.
+pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
+    named(headers, NAME)
+}
+
+/// The token in the cookie of this name. Of two such cookies neither counts: one of them is
 /// from somebody who can set cookies for this host (another port, a page below the same
 /// domain), and would sign the user in as somebody else.
-pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn named<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|header| header.to_str().ok());
     let mut tokens = cookies
         .flat_map(|header| header.split(';'))
         .filter_map(|cookie| cookie.trim().split_once('='))
-        .filter_map(|(name, value)| (name == NAME).then_some(value));
+        .filter_map(|(found, value)| (found == name).then_some(value));
     match (tokens.next(), tokens.next()) {
         (Some(token), None) => Some(token).filter(|token| !token.is_empty()),
         _ => None,

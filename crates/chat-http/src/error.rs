@@ -159,6 +159,10 @@ pub(crate) enum HttpError {
     Change(#[from] ChangeRefused),
     #[error("only members may see this room")]
     NotMember,
+    #[error("you may not join this room")]
+    JoinRefused,
+    #[error("the server cannot find out whether you may join this room, please try again in a moment")]
+    HookSilent,
     #[error("only administrators create rooms here")]
     RoomCreation,
     #[error(transparent)]
@@ -317,6 +321,7 @@ impl HttpError {
             | Self::WrongPassword
             | Self::RegistrationClosed
             | Self::NotMember
+            | Self::JoinRefused
             | Self::RoomCreation
             | Self::NotAdministrator
             | Self::RoomOfBot
@@ -423,6 +428,7 @@ impl HttpError {
             | Self::Stopping
             | Self::Store(_)
             | Self::StoreSilent
+            | Self::HookSilent
             | Self::Identity(_)
             | Self::Files(_)
             | Self::Post(PostError::Unavailable)
@@ -468,6 +474,7 @@ impl HttpError {
             | Self::Stopping
             | Self::Store(_)
             | Self::StoreSilent
+            | Self::HookSilent
             | Self::Identity(_)
             | Self::Files(_)
             | Self::Post(PostError::Unavailable)

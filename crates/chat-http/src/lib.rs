@@ -73,6 +73,7 @@ mod mass_deletion;
 mod member_filling;
 mod metrics;
 mod negotiation;
+mod oidc;
 mod options;
 mod origin;
 mod outgoing;
@@ -82,6 +83,7 @@ mod profile;
 mod push;
 mod registration_limits;
 mod retention;
+mod return_path;
 mod room_list;
 mod routes;
 mod secret;
@@ -106,6 +108,7 @@ pub use chat::{Chat, StartError};
 pub use chat_files::{FilesLocation, InvalidFilesUrl, S3Location};
 pub use chat_shard::{SHARDS_MAX, ShardOptions};
 pub use identity::{Identified, Identity, IdentityFuture, RequestHead};
+pub use oidc::OidcSignIn;
 pub use options::{
     Accent, ConfiguredRoom, FilesOptions, HttpOptions, InvalidContact, InvalidPublicUrl, InvalidWelcome,
     PublicUrl, Registration, RegistrationLimits, SecurityContact, parse_welcome,

@@ -62,6 +62,8 @@ pub struct HttpOptions {
 
     /// Who may create an account.
     pub registration: Registration,
+    /// Whether users register, sign in, and change what they sign in with, by passwords of this chat.
+    pub passwords: bool,
     /// How many accounts may be created.
     pub registration_limits: RegistrationLimits,
     /// What new passwords must be like.
@@ -228,6 +230,7 @@ impl Default for HttpOptions {
             search_wait: Duration::from_secs(2),
             shards: ShardOptions::default(),
             registration: Registration::Open,
+            passwords: true,
             registration_limits: RegistrationLimits::default(),
             password_rule: PasswordRule::default(),
             reserved_names: ReservedNames::new(ReservedNames::DEFAULT.iter().copied()),

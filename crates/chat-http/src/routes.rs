@@ -14,6 +14,7 @@ mod invites;
 mod json;
 mod members;
 mod messages;
+mod oidc;
 mod password;
 mod picture;
 #[cfg(test)]
@@ -53,6 +54,7 @@ use crate::assets::{Asset, MANIFEST};
 use crate::body::SentBody;
 use crate::error::HttpError;
 use crate::negotiation;
+use crate::oidc::OidcSignIn;
 use crate::profile::Logo;
 use crate::store_health::StoreUse;
 
@@ -62,6 +64,8 @@ const ROUTES: &[Route] = &[
     Route { method: Method::POST, path: "/api/register", handler: |call| Box::pin(register::register(call)) },
     Route { method: Method::POST, path: "/api/login", handler: |call| Box::pin(sign_in::login(call)) },
     Route { method: Method::POST, path: "/api/logout", handler: |call| Box::pin(sign_out::logout(call)) },
+    Route { method: Method::GET, path: "/api/oidc/start", handler: |call| Box::pin(oidc::start(call)) },
+    Route { method: Method::GET, path: OidcSignIn::CALLBACK, handler: |call| Box::pin(oidc::callback(call)) },
     Route { method: Method::GET, path: "/api/me", handler: |call| Box::pin(users::me(call)) },
     Route { method: Method::PUT, path: "/api/me/avatar", handler: |call| Box::pin(avatar::put(call)) },
     Route { method: Method::DELETE, path: "/api/me/avatar", handler: |call| Box::pin(avatar::remove(call)) },
@@ -354,6 +358,7 @@ async fn route(
     };
     let is_elsewhere = match (&app.parts.identity, &app.options.sign_in_url) {
         (Some(_), _) => OF_OWN_SIGN_IN.contains(&route.path),
+        (None, _) if !app.options.passwords => OF_PASSWORDS.contains(&route.path),
         (None, Some(_)) => matches!(route.path, "/api/register" | "/api/login"),
         (None, None) => false,
     };
@@ -384,6 +389,10 @@ const OF_OWN_SIGN_IN: [&str; 7] = [
     "/api/sessions/{name}",
     "/api/users/{name}/password",
 ];
+
+/// What there is only where users have passwords here.
+const OF_PASSWORDS: [&str; 5] =
+    ["/api/register", "/api/login", "/api/me/password", "/api/password", "/api/users/{name}/password"];
 
 /// Beginnings of paths whose next part is not logged.
 const WITH_SECRETS: [&str; 6] = ["/api/rooms/", "/api/join/", "/files/", "/join/", "/password/", "/hooks/"];

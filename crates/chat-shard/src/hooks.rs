@@ -4,6 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(feature = "sockets")]
+use std::time::Duration;
 
 use chat_core::{Body, Draft, Entry, MessageText, RoomName, Topic, Username};
 
@@ -21,8 +23,10 @@ pub trait Hooks: Send + Sync {
         Box::pin(async { Verdict::Accept })
     }
 
-    /// Whether a user may join a room that the rules of the chat let the user read. A room that
-    /// was joined before stays joined until the connection ends.
+    /// Whether a user may join a room that the rules of the chat let the user read: asked before each
+    /// join of a connection and, over HTTP, before a user becomes a member (by oneself, by a member or
+    /// by an invitation), creates the room, reads it or posts to it. A room that was joined before
+    /// stays joined until the connection ends, and lists and counts of a member's rooms do not ask.
     fn may_join<'a>(&'a self, _user: &'a Username, _room: &'a RoomName) -> HookFuture<'a, bool> {
         Box::pin(async { true })
     }
@@ -83,6 +87,16 @@ impl HookSet {
     #[cfg(feature = "sockets")]
     pub(crate) fn get(&self) -> Option<&Arc<dyn Hooks>> {
         self.0.as_ref()
+    }
+
+    /// Whether a user may join a room, as far as the hooks say; `None` if they do not answer in
+    /// time.
+    #[cfg(feature = "sockets")]
+    pub async fn may_join(&self, user: &Username, room: &RoomName, timeout: Duration) -> Option<bool> {
+        match self.0.as_ref().filter(|hooks| hooks.judges_joins()) {
+            Some(hooks) => tokio::time::timeout(timeout, hooks.may_join(user, room)).await.ok(),
+            None => Some(true),
+        }
     }
 
     /// Tells the hooks of entries that are stored.

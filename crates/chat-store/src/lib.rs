@@ -119,7 +119,8 @@ pub use postgres::{OtherServers, PostgresOptions, PostgresStore, ServerLock, wai
 pub use push::{DuePush, NewPushSubscription, PUSH_LOOKED_AT_MAX, PushRepository, PushResult};
 pub use repository::{
     Ended, EventLog, FileRepository, ListedRoom, MessageReactions, NewUser, PasswordChange, RoleChange,
-    RoomRepository, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreFuture, User, UserRepository,
+    RoomRepository, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreFuture, Subject, User,
+    UserRepository,
 };
 pub use retention::{KEPT_AT_LEAST_MS, NONCES_KEPT_MS, Retention, TrimPosition, Trimmed};
 pub use search::{Indexed, SearchIndex, SearchPage, SearchQuery};

@@ -25,7 +25,7 @@ use crate::retention::Cut;
 use crate::{
     EventLog, FileRepository, Invite, ListedRoom, MessageReactions, NewUser, PasswordChange, Retention,
     RoleChange, RoomRepository, SESSIONS_LISTED_MAX, SearchIndex, SearchPage, SearchQuery, Session,
-    SessionRepository, StoreError, StoreFuture, TrimPosition, Trimmed, User, UserRepository,
+    SessionRepository, StoreError, StoreFuture, Subject, TrimPosition, Trimmed, User, UserRepository,
 };
 
 /// A store of users, sessions and the log in the memory of this process, for embedders
@@ -46,6 +46,8 @@ struct Inner {
     by_folded_case: HashMap<String, Username>,
     /// The names of all accounts, also of removed ones.
     names: HashSet<Username>,
+    /// The accounts of users of OpenID providers, by issuer and subject.
+    subjects: HashMap<(String, String), Username>,
     /// The keys of the skeletons of `names`.
     skeletons: HashSet<String>,
     /// The administrators, and since when, in milliseconds since 1970.
@@ -75,6 +77,7 @@ impl MemoryStore {
                 users: HashMap::new(),
                 by_folded_case: HashMap::new(),
                 names: HashSet::new(),
+                subjects: HashMap::new(),
                 skeletons: HashSet::new(),
                 administrators: BTreeMap::new(),
                 set_ups: 0,
@@ -198,6 +201,17 @@ impl Inner {
         }
     }
 
+    /// The account of a user of an OpenID provider.
+    fn subject(&self, Subject { issuer, subject }: Subject<'_>) -> Option<&Username> {
+        self.subjects.get(&(issuer.to_owned(), subject.to_owned()))
+    }
+
+    /// Whether an account may be an administrator: this server knows whose it is.
+    fn may_administrate(&self, name: &Username) -> bool {
+        self.users.get(name).is_some_and(User::has_password)
+            || (self.users.contains_key(name) && self.subjects.values().any(|user| user == name))
+    }
+
     fn create(&mut self, user: &NewUser) {
         let NewUser { name, password_hash, avatar, created_at_ms } = user.clone();
         self.administration.drop_links_of(&name);
@@ -254,6 +268,13 @@ impl UserRepository for MemoryStore {
             let exact = [inner.users.get(typed), inner.users.get(name)];
             let other = inner.by_folded_case.get(&folded).and_then(|name| inner.users.get(name));
             Ok(exact.into_iter().flatten().next().or(other).cloned())
+        })
+    }
+
+    fn find_subject<'a>(&'a self, subject: Subject<'a>) -> StoreFuture<'a, Option<User>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            Ok(inner.subject(subject).and_then(|name| inner.users.get(name)).cloned())
         })
     }
 
@@ -317,6 +338,7 @@ impl UserRepository for MemoryStore {
             inner.history.remove_from_rooms(name);
             inner.administration.forget_user(name);
             inner.bots.forget(name);
+            inner.subjects.retain(|_, user| user != name);
             Ok(())
         })
     }

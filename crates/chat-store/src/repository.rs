@@ -66,6 +66,9 @@ pub trait UserRepository: Send + Sync {
         name: &'a Username,
     ) -> StoreFuture<'a, Option<User>>;
 
+    /// Finds the account of a user whom an OpenID provider signs in.
+    fn find_subject<'a>(&'a self, subject: Subject<'a>) -> StoreFuture<'a, Option<User>>;
+
     /// Replaces the hash of an account's password if it still is `old`. Returns whether
     /// it was: another call may have changed the password meanwhile.
     fn set_password_hash<'a>(
@@ -522,6 +525,16 @@ pub struct User {
     pub created_at_ms: u64,
 }
 
+/// A user of an OpenID provider. The provider may give several users one name, and a user another
+/// name: only both texts together say who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Subject<'a> {
+    /// The address of the provider.
+    pub issuer: &'a str,
+    /// The id of the user there.
+    pub subject: &'a str,
+}
+
 /// A change of a password by its user, who is signed in.
 #[derive(Debug, Clone, Copy)]
 pub struct PasswordChange<'a> {
@@ -548,7 +561,8 @@ impl User {
 pub enum RoleChange {
     /// The account has the requested role.
     Done,
-    /// There is no account of that name that [has a password](User::has_password).
+    /// There is no account of that name that [has a password](User::has_password), or that an OpenID
+    /// provider signs in on this server.
     NoPassword,
     /// The only administrator keeps the role.
     LastAdministrator,

@@ -125,6 +125,11 @@ pub(crate) mod lost {
     };
     pub(crate) const BOTS: Counted =
         Counted { one: "bot", many: "bots", sql: "SELECT count(*) FROM bots WHERE token_hash IS NOT NULL" };
+    pub(crate) const SUBJECTS: Counted = Counted {
+        one: "user of an OpenID provider",
+        many: "users of an OpenID provider",
+        sql: "SELECT count(*) FROM subjects",
+    };
     pub(crate) const PUSH: Counted = Counted {
         one: "subscription to notifications",
         many: "subscriptions to notifications",

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use chat_core::{Access, ChangeRefused, FilesUsage, Level, Outcome, Role, SecretHash, WantedChange};
 use chat_store::{
     Backup, DatabaseUrl, ExistingData, LogPosition, NONCES_KEPT_MS, NewBan, NewInvite, NewPasswordLink,
-    NewReport, ProfileField, ReportsOf, RestoreTarget, Retention, TrimPosition, migrations,
+    NewReport, NewUser, ProfileField, RegistrationTerms, ReportsOf, RestoreTarget, Retention, Subject,
+    TrimPosition, migrations,
 };
 use common::{
     OldDatabase, TestStore, WithNonce as _, archive, checked, close, create, delete, draft, duplicate, edit,
@@ -61,12 +62,20 @@ async fn described(store: &TestStore) -> String {
         writeln!(all, "{:#?}", store.log.conversations(&user, 99).await.unwrap()).unwrap();
         writeln!(all, "{:#?}", store.log.access(&user, &room_name("~cellar")).await.unwrap()).unwrap();
     }
+    writeln!(all, "{:?}", store.users.find_subject(ERIN).await.unwrap()).unwrap();
     all
 }
+
+/// A user of an OpenID provider.
+const ERIN: Subject<'_> = Subject { issuer: "https://id.example", subject: "1" };
 
 async fn filled(store: &TestStore) {
     store.accounts("alice bob carol dave").await;
     store.users.set_administrator(&name("dave"), true, 1).await.unwrap();
+    let erin =
+        NewUser { name: name("erin"), password_hash: "!".to_owned(), avatar: None, created_at_ms: 2_000 };
+    let terms = RegistrationTerms { subject: Some(ERIN), ..RegistrationTerms::default() };
+    assert!(store.administration.register(&erin, terms).await.unwrap());
     store.rooms.add_rooms(&[(room_name("random"), "Random".into())], 10).await.unwrap();
     store.change_at(&create("kitchen", Access::Open, "alice", &["bob"]), 100).await.unwrap();
     store.change_at(&create("~cellar", Access::Closed, "alice", &["carol", "bob"]), 200).await.unwrap();

@@ -98,6 +98,19 @@ export class Server {
     return server;
   }
 
+  /**
+   * A server on a port that is known before, as whoever sends browsers to it has to know it.
+   * @param {number} port
+   * @param {string[]} flags
+   */
+  static async startAt(port, ...flags) {
+    const server = new Server(flags);
+    server.#port = port;
+    await server.restart();
+    closers.push(() => server.stop());
+    return server;
+  }
+
   /** @param {string[]} flags */
   constructor(flags) {
     this.#flags = flags;

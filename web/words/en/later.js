@@ -25,6 +25,13 @@ export const later = {
   welcomeBack: "Welcome back.",
   newHere: "I’m new here",
   signIn: "Sign in",
+  continueWith: (name) => `Continue with ${name}`,
+  signInFailed: (reason) =>
+    ({
+      away: "The other server does not answer. Please try again in a moment.",
+      denied: "You were not signed in.",
+      expired: "That took too long, or began in another browser. Please try again.",
+    })[reason] ?? "Signing in did not work. If it fails again, please tell the operator of this chat.",
   register: "Start talking",
   name: "Name",
   nameHint: "Up to 24 characters, in any script.",

@@ -24,6 +24,15 @@ export const later = {
   welcomeBack: "С возвращением.",
   newHere: "Впервые здесь",
   signIn: "Войти",
+  /** @param {string} name */
+  continueWith: (name) => `Войти через ${name}`,
+  /** @param {string} reason @returns {string} */
+  signInFailed: (reason) =>
+    /** @type {Record<string, string>} */ ({
+      away: "Другой сервер не отвечает. Попробуйте ещё раз чуть позже.",
+      denied: "Вход отменён.",
+      expired: "Прошло слишком много времени, или вход начат в другом браузере. Попробуйте ещё раз.",
+    })[reason] ?? "Войти не получилось. Если повторится, скажите тому, кто отвечает за этот чат.",
   register: "Начать разговор",
   name: "Имя",
   nameHint: "До 24 символов, на любом языке.",

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use chat_core::{RateLimit, ReservedNames, Username};
 use ipnet::IpNet;
+use reqwest::Url;
 
 /// Reads `BURST,PER_SECOND`, or `off` as `None`.
 pub(super) fn message_rate(text: &str) -> Result<Option<RateLimit>, String> {
@@ -38,4 +39,26 @@ pub(super) fn proxies(text: &str) -> Result<Vec<IpNet>, String> {
         network.map_err(|_| format!("{proxy} is neither an address nor a network such as 10.0.0.0/8"))
     });
     networks.collect()
+}
+
+/// The host of the address of an OpenID provider, which must be reached by https, unless it is on
+/// this machine.
+pub(super) fn issuer_host(issuer: &str) -> Result<String, String> {
+    let url = Url::parse(issuer).ok();
+    let host = url.as_ref().and_then(|url| url.host_str().map(str::to_owned));
+    let (Some(url), Some(host)) = (url, host) else {
+        return Err("must be an address with https://".to_owned());
+    };
+    let is_here = matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_here) {
+        return Err("must begin with https://".to_owned());
+    }
+    if url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
+        return Err("must have no query, fragment, name and password".to_owned());
+    }
+    Ok(host)
 }

@@ -257,7 +257,7 @@ mod tests {
             ("CHAT_NOSUCH", "CHAT_NOSUCH: there is no such setting"),
             ("CHAT_SHARD", "CHAT_SHARD: there is no such setting; did you mean CHAT_SHARDS?"),
             ("CHAT_PORT", "CHAT_PORT: there is no such setting"),
-            ("CHAT_DB_NAME", "CHAT_DB_NAME: there is no such setting"),
+            ("CHAT_DB_NAME", "CHAT_DB_NAME: there is no such setting; did you mean CHAT_OIDC_NAME?"),
             ("CHAT_DATABASE_URL", "CHAT_DATABASE_URL: there is no such setting; did you mean DATABASE_URL?"),
         ] {
             let error = collect(none(), &[("CHAT_LISTEN", ":1"), (name, "1")]).err().unwrap();

@@ -296,6 +296,7 @@ pub(super) async fn join(call: Call) -> Result<Response<Body>, HttpError> {
     let me = SignedIn::check(&app, &request).await?;
     let invite = find(&app, &part).await?;
     let Some(room) = invite.room else { return Ok(answer::json(StatusCode::OK, &JoinedRoom { room: None })) };
+    room_call::ask_hooks(&app, &me.user, &room).await?;
     room_call::count_change(&app, &me.user)?;
     accept(&app, me.user, room.clone(), &part).await?;
     Ok(answer::json(StatusCode::OK, &JoinedRoom { room: Some(room.as_str().to_owned()) }))

@@ -5,7 +5,7 @@ use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::call::Call;
-use super::room_call::RoomCall;
+use super::room_call::{self, RoomCall};
 use super::{json, query};
 use crate::answer::{self, Body, Nothing};
 use crate::error::HttpError;
@@ -120,6 +120,7 @@ pub(super) struct NewRole {
 pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
     let (call, request) = RoomCall::check(call).await?;
     let user = call.named_user()?;
+    room_call::ask_hooks(&call.app, &user, &call.room).await?;
     let body = json::read(&call.app, request).await?;
     let new = match body.trim_ascii() {
         [] => NewRole::default(),
@@ -158,7 +159,7 @@ pub(super) async fn remove(call: Call) -> Result<Response<Body>, HttpError> {
 
 /// Ends the membership of the user who asks.
 pub(super) async fn leave(call: Call) -> Result<Response<Body>, HttpError> {
-    let (call, _) = RoomCall::check(call).await?;
+    let (call, _) = RoomCall::check_reader(call).await?;
     if call.access.info.is_some() && call.access.role.is_none() {
         return Ok(answer::json(StatusCode::OK, &Nothing {}));
     }

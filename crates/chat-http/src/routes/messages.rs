@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::call::Call;
 use super::search::FoundFile;
 use super::sender::Sender;
-use super::{json, query};
+use super::{json, query, room_call};
 use crate::answer::{self, Body};
 use crate::app::App;
 use crate::error::HttpError;
@@ -99,6 +99,9 @@ async fn post(
     let sender = Sender::check(&app, &head).await?;
     let new: NewMessage = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let topic = topic(&sender)?;
+    if let Topic::Room(room) = &topic {
+        room_call::ask_hooks(&app, &sender.user, room).await?;
+    }
     let file = |id: &String| FileId::parse(id).ok_or(HttpError::Post(PostError::InvalidFiles));
     let mentions = new.mentions.as_ref();
     let post = Post {

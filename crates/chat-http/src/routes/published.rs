@@ -86,6 +86,7 @@ fn schemas() -> Value {
     written.subschema_for::<users::UserList>();
     written.subschema_for::<server::ServerInfo<'_>>();
     written.subschema_for::<Nothing>();
+    written.subschema_for::<sign_out::SignedOut>();
     written.subschema_for::<rooms::RoomList>();
     written.subschema_for::<members::MemberList<'_>>();
     written.subschema_for::<sessions::SessionList>();
@@ -271,6 +272,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::Seq
         | HttpError::Emoji(_) => ("BadQuery", "A parameter of the query is refused; the sentence says why."),
         HttpError::NotMember
+        | HttpError::JoinRefused
         | HttpError::NotAdministrator
         | HttpError::RoomCreation
         | HttpError::Change(ChangeRefused::Forbidden) => {
@@ -303,6 +305,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::Stopping
         | HttpError::Store(_)
         | HttpError::StoreSilent
+        | HttpError::HookSilent
         | HttpError::Post(PostError::Unavailable)
         | HttpError::Identity(_)
         | HttpError::Files(_) => {
@@ -401,6 +404,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::Emoji(chat_core::EmojiError),
         HttpError::MessageNotFound,
         HttpError::NotMember,
+        HttpError::JoinRefused,
         HttpError::RoomCreation,
         ChangeRefused::Forbidden.into(),
         ChangeRefused::NoRoom.into(),
@@ -434,6 +438,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::Stopping,
         HttpError::Store(StoreError::Unavailable { source: "".into() }.into()),
         HttpError::StoreSilent,
+        HttpError::HookSilent,
         HttpError::Identity("".into()),
         HttpError::File(io()),
         HttpError::Hash(PasswordsError::Busy),
@@ -488,12 +493,12 @@ fn responses() -> Value {
         [long.into(), RoomNameError::Control.into(), HttpError::RoomEncoding]
     };
     for (group, errors) in [
-        ("NoRegistration", vec![HttpError::ForeignOrigin]),
+        ("NoRegistration", vec![HttpError::ForeignOrigin, HttpError::JoinRefused]),
         ("NotAllowed", vec![HttpError::ForeignOrigin]),
         ("WrongPassword", vec![HttpError::ForeignOrigin]),
         ("NoSuchPlace", vec![HttpError::SecretNotFound]),
         ("NoSuchBot", vec![HttpError::UserNotFound]),
-        ("MayNotPost", vec![HttpError::ForeignOrigin, HttpError::NotMember]),
+        ("MayNotPost", vec![HttpError::ForeignOrigin, HttpError::NotMember, HttpError::JoinRefused]),
         ("BadMessage", bad_name().into_iter().chain([HttpError::InvalidJson]).collect()),
         ("BadPassword", vec![HttpError::InvalidJson]),
         ("BadRoom", bad_name().into_iter().chain([HttpError::InvalidJson]).collect()),

@@ -9,6 +9,7 @@ use hyper::header::EXPECT;
 use hyper::{Response, StatusCode};
 
 use super::call::Call;
+use super::room_call;
 use crate::Registration;
 use crate::answer::{self, Body, Done};
 use crate::app::App;
@@ -48,7 +49,9 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
         None => {}
         Some(invite) => {
             let found = app.parts.administration.find_invite(invite, now_ms()).await?;
-            found.ok_or(HttpError::SecretNotFound)?;
+            if let Some(room) = found.ok_or(HttpError::SecretNotFound)?.room {
+                room_call::ask_hooks(&app, &username, &room).await?;
+            }
         }
     }
     app.options.password_rule.check(&password, |text| username.is_written_as(text))?;
@@ -153,7 +156,8 @@ enum Created {
 
 async fn create(app: &App, user: &NewUser, invite: Option<&SecretHash>) -> Created {
     let users = &app.parts.users;
-    let terms = RegistrationTerms { invite, accounts_max: app.options.registration_limits.accounts_max };
+    let accounts_max = app.options.registration_limits.accounts_max;
+    let terms = RegistrationTerms { invite, accounts_max, subject: None };
     let error = match app.parts.administration.register(user, terms).await {
         Ok(true) => return Created::Yes,
         Ok(false) => return Created::NotInvited,

@@ -38,14 +38,21 @@ impl RoomCall {
     ///
     /// # Errors
     ///
-    /// [`HttpError::NotMember`], [`HttpError::RoomEncoding`], [`HttpError::Room`], and
-    /// those of [`SignedIn::check`].
+    /// [`HttpError::NotMember`], [`HttpError::RoomEncoding`], [`HttpError::Room`], those of
+    /// [`ask_hooks`], and those of [`SignedIn::check`].
     pub(super) async fn check(call: Call) -> Result<(Self, Request<SentBody>), HttpError> {
+        let (call, request) = Self::check_reader(call).await?;
+        ask_hooks(&call.app, &call.by.user, &call.room).await?;
+        Ok((call, request))
+    }
+
+    /// The same without the [hooks](chat_shard::Hooks::may_join): to leave a room.
+    pub(super) async fn check_reader(call: Call) -> Result<(Self, Request<SentBody>), HttpError> {
         let Call { app, request, part, user, .. } = call;
         let me = SignedIn::check(&app, &request).await?;
         let room = percent::decode(&part, false).ok_or(HttpError::RoomEncoding)?;
         let room = RoomName::parse(&room)?;
-        let access = access(&app, &me, &room).await?;
+        let access = readable(&app, &me, &room).await?;
         let by = Actor { user: me.user, is_administrator: access.is_administrator };
         Ok((Self { app, user, room, access, by }, request))
     }
@@ -118,12 +125,33 @@ pub(super) fn count_change(app: &App, user: &Username) -> Result<(), HttpError> 
     counted.map_err(|retry_after_seconds| HttpError::TooManyChanges { retry_after_seconds })
 }
 
-/// What a user may do in a room that the user may read.
+/// Asks the program around the chat whether a user may join a room: for every request by which a
+/// user would get into it, read it, or write to it.
 ///
 /// # Errors
 ///
-/// [`HttpError::NotMember`], [`HttpError::Store`].
+/// [`HttpError::JoinRefused`], [`HttpError::HookSilent`].
+pub(super) async fn ask_hooks(app: &App, user: &Username, room: &RoomName) -> Result<(), HttpError> {
+    let options = &app.options.shards;
+    match options.hooks.may_join(user, room, options.hook_timeout).await {
+        Some(true) => Ok(()),
+        Some(false) => Err(HttpError::JoinRefused),
+        None => Err(HttpError::HookSilent),
+    }
+}
+
+/// What a user may do in a room that the user may read, and may join.
+///
+/// # Errors
+///
+/// [`HttpError::NotMember`], [`HttpError::Store`], and those of [`ask_hooks`].
 pub(super) async fn access(app: &App, me: &SignedIn, room: &RoomName) -> Result<RoomAccess, HttpError> {
+    let access = readable(app, me, room).await?;
+    ask_hooks(app, &me.user, room).await?;
+    Ok(access)
+}
+
+async fn readable(app: &App, me: &SignedIn, room: &RoomName) -> Result<RoomAccess, HttpError> {
     let mut access = app.parts.log.access(&me.user, room).await?;
     // A token without a session is another issuer's, who names any user.
     access.is_administrator &= me.session.is_some();
@@ -138,7 +166,7 @@ pub(super) async fn access(app: &App, me: &SignedIn, room: &RoomName) -> Result<
 pub(super) async fn moderates(app: &App, me: &SignedIn, room: &RoomName) -> Result<bool, HttpError> {
     match access(app, me, room).await {
         Ok(access) => Ok(access.role == Some(Role::Moderator)),
-        Err(HttpError::NotMember) => Ok(false),
+        Err(HttpError::NotMember | HttpError::JoinRefused) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -249,10 +249,13 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
     };
     let name = match name {
         Some(name) => {
+            for user in members.iter().chain([&me.user]) {
+                room_call::ask_hooks(&app, user, &name).await?;
+            }
             app.shards.change(wanted(name.clone())).await?;
             name
         }
-        None => create_by_title(&app, &info.title, wanted).await?,
+        None => create_by_title(&app, &info.title, members.iter().chain([&me.user]), wanted).await?,
     };
     let room = app.parts.rooms.find_room(&name).await?.ok_or(ChangeRefused::NoRoom)?;
     answer_with(StatusCode::CREATED, &app, &room, Some(Role::Moderator)).await
@@ -271,9 +274,10 @@ fn new_members(names: &[String]) -> Result<Vec<Username>, HttpError> {
 pub(super) const NEW_MEMBERS_MAX: usize = 100;
 
 /// Creates an open room under the first name for its title that no room has.
-async fn create_by_title(
+async fn create_by_title<'a>(
     app: &App,
     title: &str,
+    users: impl Iterator<Item = &'a Username> + Clone,
     wanted: impl Fn(RoomName) -> WantedChange,
 ) -> Result<RoomName, HttpError> {
     // After the readable numbers, one that nobody else has.
@@ -283,6 +287,9 @@ async fn create_by_title(
         // The title differed from that of another room only in what a name does not have.
         if app.options.shards.hub.room_looks.check_new_name(&name).is_err() {
             continue;
+        }
+        for user in users.clone() {
+            room_call::ask_hooks(app, user, &name).await?;
         }
         match app.shards.change(wanted(name.clone())).await {
             Err(ChangeError::Refused(ChangeRefused::Exists)) => {}

@@ -65,7 +65,10 @@ impl Sender {
             Kind::User(me) => room_call::access(app, me, room).await.map(drop),
             Kind::Bot(_) => {
                 let access = app.parts.log.access(&self.user, room).await?;
-                if access.may_read(room) { Ok(()) } else { Err(HttpError::NotMember) }
+                if !access.may_read(room) {
+                    return Err(HttpError::NotMember);
+                }
+                room_call::ask_hooks(app, &self.user, room).await
             }
         }
     }

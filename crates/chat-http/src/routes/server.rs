@@ -24,6 +24,7 @@ pub(super) async fn info(call: Call) -> Result<Response<Body>, HttpError> {
         accent: profile.accent,
         logo: profile.logo.as_ref().map(|logo| app.options.base_path.at(&logo.address())),
         registration: match app.options.registration {
+            _ if !app.options.passwords => WhoRegisters::Closed,
             Registration::Open => WhoRegisters::Open,
             Registration::Invite => WhoRegisters::Invite,
             Registration::Closed => WhoRegisters::Closed,
@@ -32,6 +33,8 @@ pub(super) async fn info(call: Call) -> Result<Response<Body>, HttpError> {
         features: features(&app.options),
         setup: !app.has_administrator().await?,
         sign_in_url: app.options.sign_in_url.as_deref(),
+        passwords: app.options.passwords && app.options.sign_in_url.is_none() && app.parts.identity.is_none(),
+        sign_in_with: app.parts.oidc.as_ref().map(|oidc| oidc.name.as_str()),
     };
     Ok(answer::json(StatusCode::OK, &info))
 }
@@ -70,6 +73,12 @@ pub(super) struct ServerInfo<'a> {
     /// to, as the parameter `next` of the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     sign_in_url: Option<&'a str>,
+    /// Whether users sign in by passwords of this server.
+    passwords: bool,
+    /// The name of the OpenID provider that signs users in: a browser goes to
+    /// `/api/oidc/start?to=…` for that. Absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sign_in_with: Option<&'a str>,
 }
 
 /// Who can create an account over HTTP.

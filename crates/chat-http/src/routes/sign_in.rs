@@ -4,7 +4,7 @@ use chat_auth::{Attempt, HashFor, Password, SignInLimit, SignInName, SignInRefus
 use chat_core::{SessionId, Username};
 use chat_shard::now_ms;
 use chat_store::{Session, User};
-use hyper::header::{HeaderMap, SET_COOKIE, USER_AGENT};
+use hyper::header::{HeaderMap, HeaderValue, SET_COOKIE, USER_AGENT};
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ pub(super) struct Welcome {
 }
 
 /// The `User-Agent` of a client, which is shown to the user in the list of sessions.
-fn device(headers: &HeaderMap) -> String {
+pub(super) fn device(headers: &HeaderMap) -> String {
     let words = headers.get(USER_AGENT).map(|words| String::from_utf8_lossy(words.as_bytes()));
     let words = words.unwrap_or_default();
     words.trim().chars().filter(|c| !c.is_control()).take(DEVICE_MAX_CHARS).collect()
@@ -98,11 +98,46 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
     };
     attempt.succeeded();
 
+    let opened = open_session(&app, &user.name, device, address).await?;
+    if was_overtaken(&app, &user).await? {
+        app.metrics.login("refused");
+        app.parts.sessions.revoke_session(&opened.id).await?;
+        return Err(HttpError::InvalidCredentials);
+    }
+    if !opened.is_open {
+        // Only who knows the password learns of the ban.
+        app.metrics.login("banned");
+        return Err(HttpError::AccountBanned);
+    }
+    app.metrics.login("accepted");
+    tracing::info!(user = user.name.as_str(), "signed in");
+    let avatar = app.picture_address(user.avatar);
+    let mut response = answer::json(StatusCode::OK, &Welcome { status: "ok", avatar });
+    response.headers_mut().insert(SET_COOKIE, opened.cookie);
+    Ok(response)
+}
+
+/// A session of a user who has just signed in.
+pub(super) struct OpenedSession {
+    pub(super) id: SessionId,
+    /// Not if the user is banned.
+    pub(super) is_open: bool,
+    /// The value of `Set-Cookie` with its token.
+    pub(super) cookie: HeaderValue,
+}
+
+/// Opens a session.
+pub(super) async fn open_session(
+    app: &App,
+    user: &Username,
+    device: String,
+    address: ClientAddress,
+) -> Result<OpenedSession, HttpError> {
     let now = now_ms();
     let lifetime = app.parts.tokens.lifetime_seconds();
     let session = Session {
         id: SessionId::new(&Uuid::new_v4().to_string()),
-        user: user.name.clone(),
+        user: user.clone(),
         device,
         address: address.ip.to_string(),
         created_at_ms: now,
@@ -110,23 +145,8 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
         last_seen_at_ms: now,
     };
     let is_open = app.parts.sessions.open_session(&session).await?;
-    if was_overtaken(&app, &user).await? {
-        app.metrics.login("refused");
-        app.parts.sessions.revoke_session(&session.id).await?;
-        return Err(HttpError::InvalidCredentials);
-    }
-    if !is_open {
-        // Only who knows the password learns of the ban.
-        app.metrics.login("banned");
-        return Err(HttpError::AccountBanned);
-    }
-    app.metrics.login("accepted");
-    tracing::info!(user = session.user.as_str(), "signed in");
-    let token = app.parts.tokens.issue(now / 1000, session.user.as_str(), session.id.as_str());
-    let avatar = app.picture_address(user.avatar);
-    let mut response = answer::json(StatusCode::OK, &Welcome { status: "ok", avatar });
-    response.headers_mut().insert(SET_COOKIE, app.cookie(&token, lifetime));
-    Ok(response)
+    let token = app.parts.tokens.issue(now / 1000, user.as_str(), session.id.as_str());
+    Ok(OpenedSession { id: session.id, is_open, cookie: app.cookie(&token, lifetime) })
 }
 
 /// Whether the account was removed, or got another password, after the password was

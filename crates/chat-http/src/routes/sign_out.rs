@@ -7,10 +7,10 @@ use chat_shard::now_ms;
 use hyper::header::SET_COOKIE;
 use hyper::http::request;
 use hyper::{HeaderMap, Response, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::call::Call;
-use super::json;
+use super::{json, oidc};
 use crate::answer::{self, Body, Done};
 use crate::app::App;
 use crate::error::HttpError;
@@ -24,6 +24,18 @@ pub(super) struct SignOut {
     /// Whether to end all sessions of the user, instead of this one.
     #[serde(default)]
     everywhere: bool,
+}
+
+/// The answer to signing out.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct SignedOut {
+    /// `ok`.
+    status: &'static str,
+    /// Where the browser signs out of the OpenID provider that has signed the user in, and then
+    /// comes back. Absent if there is nothing more to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_session_url: Option<String>,
 }
 
 /// Ends the session, or all sessions of the user, and closes their sockets. A request
@@ -43,7 +55,7 @@ pub(super) async fn logout(call: Call) -> Result<Response<Body>, HttpError> {
     }
     if let Ok(SignedIn { user, session, .. }) = signed_in {
         // A task of its own, so that it is completed if the client hangs up.
-        let tasks = app.tasks.clone();
+        let (app, tasks) = (Arc::clone(&app), app.tasks.clone());
         let revocation = tasks.spawn(async move {
             if let Some(session) = &session {
                 // A session that has ended may not end others.
@@ -62,8 +74,12 @@ pub(super) async fn logout(call: Call) -> Result<Response<Body>, HttpError> {
         });
         revocation.await.map_err(HttpError::Task)??;
     }
-    let mut response = answer::json(StatusCode::OK, &Done::OK);
+    let (end_session_url, also_cleared) = oidc::end_session(&app, &head.headers).await.unzip();
+    let mut response = answer::json(StatusCode::OK, &SignedOut { status: "ok", end_session_url });
     response.headers_mut().insert(SET_COOKIE, cleared);
+    if let Some(cookie) = also_cleared {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
     Ok(response)
 }
 

@@ -51,6 +51,7 @@ async fn server_that_crashes() {
         .unwrap(),
         tokens: tokens(),
         identity: None,
+        oidc: None,
     };
     let mut options = HttpOptions { uploads_dir: folder.join("uploads"), ..HttpOptions::default() };
     options.files.location = FilesLocation::Folder(folder.join("files"));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chat_auth::{HashCost, PasswordRule, Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens};
-use chat_http::{FilesLocation, HttpOptions, Identity, Parts, Server};
+use chat_http::{FilesLocation, HttpOptions, Identity, OidcSignIn, Parts, Server};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
@@ -44,25 +44,31 @@ impl Chat {
         tokens: Tokens,
         change: impl FnOnce(&mut HttpOptions),
     ) -> Self {
-        Self::of(Store::default(), passwords, tokens, None, change).await
+        Self::of(Store::default(), passwords, tokens, (None, None), change).await
     }
 
     /// A server on a store that has something already.
     pub async fn on(store: Store, change: impl FnOnce(&mut HttpOptions)) -> Self {
-        Self::of(store, PasswordsOptions::default(), tokens(), None, change).await
+        Self::of(store, PasswordsOptions::default(), tokens(), (None, None), change).await
     }
 
     /// A server of a host that has users of its own.
     pub async fn of_host(identity: Arc<dyn Identity>) -> Self {
         let passwords = PasswordsOptions::default();
-        Self::of(Store::default(), passwords, tokens(), Some(identity), |_| {}).await
+        Self::of(Store::default(), passwords, tokens(), (Some(identity), None), |_| {}).await
+    }
+
+    /// A server whose users are signed in by an OpenID provider.
+    pub async fn of_provider(oidc: OidcSignIn, change: impl FnOnce(&mut HttpOptions)) -> Self {
+        let passwords = PasswordsOptions::default();
+        Self::of(Store::default(), passwords, tokens(), (None, Some(oidc)), change).await
     }
 
     async fn of(
         store: Store,
         passwords: PasswordsOptions,
         tokens: Tokens,
-        identity: Option<Arc<dyn Identity>>,
+        (identity, oidc): (Option<Arc<dyn Identity>>, Option<OidcSignIn>),
         change: impl FnOnce(&mut HttpOptions),
     ) -> Self {
         let uploads = tempfile::tempdir().unwrap();
@@ -97,6 +103,7 @@ impl Chat {
             .unwrap(),
             tokens,
             identity,
+            oidc,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Server::start(listener, parts, options).await.unwrap();

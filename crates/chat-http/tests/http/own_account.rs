@@ -378,6 +378,7 @@ async fn anybody_may_know_the_title_and_the_rules_of_the_server() {
         "password_min_chars": 1,
         "features": features,
         "setup": true,
+        "passwords": true,
     });
     assert_eq!(info(&chat).await, expected);
     chat.store.memory.set_administrator(&Username::known("alice").unwrap(), true, 1).await.unwrap();

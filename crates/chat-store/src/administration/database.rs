@@ -17,7 +17,7 @@ use super::{
 };
 use crate::rows::{self, Columns};
 use crate::statements::{Statements, Value};
-use crate::{RoleChange, StoreError, columns};
+use crate::{RoleChange, StoreError, Subject, columns};
 use Value::{Number, NumberOrNull, Text, TextOrNull};
 
 /// Keeps other calls that count, or take away, what a user has made waiting until the end of
@@ -35,7 +35,7 @@ pub(crate) async fn forget_user<S: Statements>(statements: &mut S, user: &Userna
     withdraw_all(statements, user).await?;
     crate::bots::database::forget(statements, user).await?;
     let name = [Text(user.as_str())];
-    for sql in [DROP_LINKS_BY, DROP_LINKS_OF, FORGET_BAN, FORGET_REMOVALS] {
+    for sql in [DROP_LINKS_BY, DROP_LINKS_OF, FORGET_BAN, FORGET_REMOVALS, FORGET_SUBJECT] {
         statements.rows(sql, &name).await?;
     }
     Ok(())
@@ -56,6 +56,26 @@ pub(crate) async fn drop_links_of<S: Statements>(
     user: &Username,
 ) -> Result<(), S::Error> {
     statements.rows(DROP_LINKS_OF, &[Text(user.as_str())]).await.map(drop)
+}
+
+/// Gives an account, which the caller has made in this transaction, to a user of an OpenID provider.
+/// The caller keeps other transactions from making accounts.
+///
+/// # Errors
+///
+/// [`StoreError::NameTaken`] if the user has another one.
+pub(crate) async fn give_account<S: Statements>(
+    statements: &mut S,
+    Subject { issuer, subject }: Subject<'_>,
+    name: &Username,
+) -> Result<Result<(), StoreError>, S::Error> {
+    let values = [Text(issuer), Text(subject), Text(name.as_str())];
+    // Another program may have removed the account, and left the row.
+    statements.rows(FORGET_LOST_SUBJECT, &values[..2]).await?;
+    let is_given = statements.row(GIVE_ACCOUNT, &values).await?.is_some()
+        // By an earlier attempt, whose answer was lost.
+        || statements.row(HAS_GIVEN_ACCOUNT, &values).await?.is_some();
+    Ok(if is_given { Ok(()) } else { Err(StoreError::NameTaken) })
 }
 
 /// Checks that there is space for another account. The caller keeps other transactions from making
@@ -397,9 +417,17 @@ const ADMINISTRATORS: &str = "SELECT username FROM administrators";
 
 /// The update, which changes nothing, makes it return a row for an administrator, too.
 const PROMOTE: &str = "INSERT INTO administrators (username, since)
-     SELECT username, $2 FROM users WHERE username = $1 AND password_hash LIKE '$%'
+     SELECT u.username, $2 FROM users AS u WHERE u.username = $1 AND (u.password_hash LIKE '$%'
+            OR EXISTS (SELECT 1 FROM subjects AS s WHERE s.username = u.username))
          ON CONFLICT (username) DO UPDATE SET since = administrators.since
      RETURNING 1";
+
+const GIVE_ACCOUNT: &str = "INSERT INTO subjects (issuer, subject, username) VALUES ($1, $2, $3)
+     ON CONFLICT DO NOTHING RETURNING 1";
+const HAS_GIVEN_ACCOUNT: &str = "SELECT 1 FROM subjects WHERE issuer = $1 AND subject = $2 AND username = $3";
+const FORGET_LOST_SUBJECT: &str = "DELETE FROM subjects WHERE issuer = $1 AND subject = $2
+     AND NOT EXISTS (SELECT 1 FROM users AS u WHERE u.username = subjects.username)";
+const FORGET_SUBJECT: &str = "DELETE FROM subjects WHERE username = $1";
 
 const DEMOTE: &str = "DELETE FROM administrators WHERE username = $1";
 

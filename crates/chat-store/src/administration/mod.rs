@@ -17,7 +17,7 @@ use chat_core::{
 pub(crate) use memory::Administration;
 use serde_json::{Map, Value, json};
 
-use crate::{NewUser, RoleChange, StoreFuture};
+use crate::{NewUser, RoleChange, StoreFuture, Subject};
 
 /// What administrators and moderators do.
 ///
@@ -72,12 +72,14 @@ pub trait AdministrationRepository: Send + Sync {
 
     /// Stores a new account on terms, in one transaction: with an invitation, it uses it, and the
     /// account is a member of the invitation's room. Returns `false`, and stores nothing, if the
-    /// invitation cannot be used.
+    /// invitation cannot be used. With a subject, it is found by
+    /// [`find_subject`](crate::UserRepository::find_subject) from then on.
     ///
     /// # Errors
     ///
-    /// [`StoreError::TooManyAccounts`](crate::StoreError::TooManyAccounts), and those of
-    /// [`create_user`](crate::UserRepository::create_user).
+    /// [`StoreError::TooManyAccounts`](crate::StoreError::TooManyAccounts), those of
+    /// [`create_user`](crate::UserRepository::create_user), and
+    /// [`StoreError::NameTaken`](crate::StoreError::NameTaken) also if the subject has an account.
     fn register<'a>(&'a self, user: &'a NewUser, terms: RegistrationTerms<'a>) -> StoreFuture<'a, bool>;
 
     /// Bans a user: ends all sessions of the account, which are returned in no order, and
@@ -306,6 +308,8 @@ pub struct RegistrationTerms<'a> {
     /// The number of accounts of this database, made by whichever server, from which on no other
     /// one is registered; `None`: no limit.
     pub accounts_max: Option<u64>,
+    /// The user of an OpenID provider whose account it becomes.
+    pub subject: Option<Subject<'a>>,
 }
 
 /// An invitation that is to be stored.

@@ -123,7 +123,7 @@ const REPLACED: &str = "names, name_words, administrators, sessions, topics, ent
     outlived_nonces, rooms, members, marks, mentions, members_fill, left_rooms, changes, states,
     reactions, remembered_nonces, files, server_profile, invites, bans, password_links, reports, audit,
     removed_members, push_key, push_subscriptions, push_queue, push_progress,
-    bots, bot_rooms, webhooks";
+    bots, bot_rooms, webhooks, subjects";
 
 /// Both databases understand it. The number is [`chat_core::FileQuotas::COUNTED_MIN`].
 pub(super) const COUNT_FILES: &str = "UPDATE file_totals SET files = (SELECT count(*) FROM files),

@@ -126,6 +126,11 @@ pub(super) const TABLES: &[Table] = &[
         columns: &[("at", Number), ("nonce", Text), ("sender", Text)],
         order: "at, nonce, sender",
     },
+    Table {
+        name: "subjects",
+        columns: &[("issuer", Text), ("subject", Text), ("username", Text)],
+        order: "issuer, subject",
+    },
     Table { name: "administrators", columns: &[("username", Text), ("since", Number)], order: "username" },
     Table {
         name: "rooms",

@@ -9,7 +9,7 @@ use crate::{
     AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, Invite, InvitePosition,
     InviteRefused, InvitesOf, ListedReport, LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink,
     NewReport, NewUser, ProfileField, RegistrationTerms, Report, ReportState, ReportsOf, RoleChange,
-    ServerProfile, StoreError, StoreFuture, User,
+    ServerProfile, StoreError, StoreFuture, Subject, User,
 };
 
 impl Inner {
@@ -25,7 +25,7 @@ impl Inner {
             if self.administration.is_banned(name) {
                 return RoleChange::Banned;
             }
-            if !self.users.get(name).is_some_and(User::has_password) {
+            if !self.may_administrate(name) {
                 return RoleChange::NoPassword;
             }
             if self.administrators.is_empty() {
@@ -182,14 +182,24 @@ impl AdministrationRepository for MemoryStore {
                 return Err(StoreError::TooManyAccounts { max });
             }
             inner.check_new_name(&user.name)?;
+            if terms.subject.is_some_and(|subject| inner.subject(subject).is_some()) {
+                return Err(StoreError::NameTaken);
+            }
+            let give = |inner: &mut Inner| {
+                if let Some(Subject { issuer, subject }) = terms.subject {
+                    inner.subjects.insert((issuer.to_owned(), subject.to_owned()), user.name.clone());
+                }
+            };
             let Some(invite) = terms.invite else {
                 inner.create(user);
+                give(&mut inner);
                 return Ok(true);
             };
             let now_ms = user.created_at_ms;
             let found = inner.administration.find_invite(invite, now_ms).map(|found| found.room.clone());
             let Some(room) = found else { return Ok(false) };
             inner.create(user);
+            give(&mut inner);
             match room {
                 Some(room) => {
                     let accept = WantedChange::Accept { room, user: user.name.clone(), invite: *invite };
@@ -302,7 +312,7 @@ impl AdministrationRepository for MemoryStore {
             if inner.administration.is_banned(name) {
                 return Ok(Some(RoleChange::Banned));
             }
-            if !inner.users.get(name).is_some_and(User::has_password) {
+            if !inner.may_administrate(name) {
                 return Ok(Some(RoleChange::NoPassword));
             }
             inner.set_ups += 1;

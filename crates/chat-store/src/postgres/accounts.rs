@@ -16,8 +16,8 @@ use crate::rooms::members;
 use crate::rows::Columns as _;
 use crate::{
     AdministrationRepository as _, Ended, NewUser, PasswordChange, RegistrationTerms, RoleChange,
-    SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, User, UserRepository, columns,
-    rows,
+    SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, Subject, User, UserRepository,
+    columns, rows,
 };
 
 impl UserRepository for PostgresStore {
@@ -57,6 +57,13 @@ impl UserRepository for PostgresStore {
             let found = self.pool.rows(find).await?;
             let candidates = found.iter().map(rows::user).collect::<Result<Vec<_>, _>>()?;
             Ok(pick_ignoring_case(typed, name, candidates))
+        })
+    }
+
+    fn find_subject<'a>(&'a self, subject: Subject<'a>) -> StoreFuture<'a, Option<User>> {
+        Box::pin(async move {
+            let find = || sqlx::query(FIND_SUBJECT).bind(subject.issuer).bind(subject.subject);
+            self.pool.row(find).await?.as_ref().map(rows::user).transpose()
         })
     }
 
@@ -214,7 +221,7 @@ impl<'a> Creation<'a> {
     async fn make(
         &self,
         connection: &mut PgConnection,
-        RegistrationTerms { invite, accounts_max }: RegistrationTerms<'_>,
+        RegistrationTerms { invite, accounts_max, subject }: RegistrationTerms<'_>,
     ) -> Result<Result<bool, StoreError>, Failure> {
         let user = self.user;
         // An earlier attempt whose answer was lost may have made the last account.
@@ -225,6 +232,11 @@ impl<'a> Creation<'a> {
         }
         let row = self.query().fetch_one(&mut *connection).await?;
         if let Err(refused) = self.check(&row) {
+            return Ok(Err(refused));
+        }
+        if let Some(subject) = subject
+            && let Err(refused) = database::give_account(connection, subject, &user.name).await?
+        {
             return Ok(Err(refused));
         }
         match invite {
@@ -457,6 +469,13 @@ pub(super) const FIND_USER: &str = "SELECT username, password_hash, avatar,
 
 /// Names that differ only in case have the same skeleton in folded case. The
 /// original's names have the collation of the database.
+pub(super) const FIND_SUBJECT: &str = "SELECT u.username, u.password_hash, u.avatar,
+            CASE WHEN isfinite(u.created_at)
+                 THEN greatest(0, round(extract(epoch FROM u.created_at) * 1000))::bigint
+                 ELSE 0 END
+       FROM subjects AS s JOIN users AS u ON u.username = s.username
+      WHERE s.issuer = $1 AND s.subject = $2";
+
 pub(super) const FIND_USER_IGNORING_CASE: &str = r#"SELECT username, password_hash, avatar,
             CASE WHEN isfinite(created_at)
                  THEN greatest(0, round(extract(epoch FROM created_at) * 1000))::bigint

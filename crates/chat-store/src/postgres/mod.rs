@@ -340,6 +340,7 @@ mod tests {
                 (accounts::FIND_USER, 1),
                 (accounts::FIND_USER_IGNORING_CASE, 3),
                 (accounts::CREATE_USER, 11),
+                (accounts::FIND_SUBJECT, 2),
                 (accounts::FIND_USERS, 1),
                 (words::LIST, 4),
                 (words::SEARCH, 4),

@@ -161,4 +161,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../migrations/postgres/0015_bots.down.sql"),
         loses: &[lost::BOTS],
     },
+    Step {
+        version: 16,
+        name: "subjects",
+        up: include_str!("../../migrations/postgres/0016_subjects.up.sql"),
+        down: include_str!("../../migrations/postgres/0016_subjects.down.sql"),
+        loses: &[lost::SUBJECTS],
+    },
 ];

@@ -13,7 +13,7 @@ use crate::rooms::members;
 use crate::rows::Columns as _;
 use crate::{
     NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError,
-    StoreFuture, User, UserRepository, columns, rows,
+    StoreFuture, Subject, User, UserRepository, columns, rows,
 };
 
 impl UserRepository for SqliteStore {
@@ -59,6 +59,18 @@ impl UserRepository for SqliteStore {
                 .map_err(StoreError::unavailable)?;
             let candidates = found.iter().map(rows::user).collect::<Result<Vec<_>, _>>()?;
             Ok(pick_ignoring_case(typed, name, candidates))
+        })
+    }
+
+    fn find_subject<'a>(&'a self, subject: Subject<'a>) -> StoreFuture<'a, Option<User>> {
+        Box::pin(async move {
+            let row = sqlx::query(FIND_SUBJECT)
+                .bind(subject.issuer)
+                .bind(subject.subject)
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(StoreError::unavailable)?;
+            row.as_ref().map(rows::user).transpose()
         })
     }
 
@@ -275,6 +287,10 @@ async fn remove(connection: &mut SqliteConnection, name: &Username) -> Result<()
     // Another program may have added the account without a row in `names`.
     if removed.rows_affected() > 0 { names::keep(connection, name.as_str()).await } else { Ok(()) }
 }
+
+pub(super) const FIND_SUBJECT: &str = "SELECT u.username, u.password_hash, u.avatar, u.created_at
+       FROM subjects AS s CROSS JOIN users AS u ON u.username = s.username
+      WHERE s.issuer = ?1 AND s.subject = ?2";
 
 const SET_AVATAR: &str =
     "UPDATE users SET avatar = ?3 WHERE username = ?1 AND (avatar IS ?2 OR avatar IS ?3)";

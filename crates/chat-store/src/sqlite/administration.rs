@@ -229,10 +229,13 @@ impl AdministrationRepository for SqliteStore {
 async fn register(
     connection: &mut SqliteConnection,
     user: &NewUser,
-    RegistrationTerms { invite, accounts_max }: RegistrationTerms<'_>,
+    RegistrationTerms { invite, accounts_max, subject }: RegistrationTerms<'_>,
 ) -> Result<bool, StoreError> {
     database::check_accounts(connection, accounts_max).await??;
     accounts::create(connection, user, RemovedNames::StayTaken).await?;
+    if let Some(subject) = subject {
+        database::give_account(connection, subject, &user.name).await??;
+    }
     match invite {
         Some(invite) => database::admit(connection, invite, &user.name, user.created_at_ms).await,
         None => Ok(true),

@@ -343,6 +343,7 @@ mod tests {
                 append::RECIPIENTS,
                 names::FIND,
                 accounts::FIND_USER_IGNORING_CASE,
+                accounts::FIND_SUBJECT,
                 accounts::FIND_USERS,
                 words::LIST,
                 words::SEARCH,

@@ -49,7 +49,7 @@ fn new_user(person: &str) -> NewUser {
 
 /// With an invitation, and without a limit.
 fn invited(invite: &SecretHash) -> RegistrationTerms<'_> {
-    RegistrationTerms { invite: Some(invite), accounts_max: None }
+    RegistrationTerms { invite: Some(invite), ..RegistrationTerms::default() }
 }
 
 /// The audit log, oldest first: who, what, to whom, details.

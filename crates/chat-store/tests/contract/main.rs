@@ -54,3 +54,4 @@ mod rooms;
 mod search;
 mod sessions;
 mod special_rooms;
+mod subjects;

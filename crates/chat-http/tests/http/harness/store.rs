@@ -16,7 +16,7 @@ use chat_store::{
     NewPasswordLink, NewPushSubscription, NewReport, NewUser, NewWebhook, PasswordChange, ProfileField,
     PushRepository, PushResult, RegistrationTerms, Report, ReportState, ReportsOf, RoleChange,
     RoomRepository, SearchIndex, SearchPage, SearchQuery, ServerProfile, Session, SessionRepository,
-    StoreError, StoreFuture, User, UserRepository, Webhook,
+    StoreError, StoreFuture, Subject, User, UserRepository, Webhook,
 };
 use tokio::sync::Notify;
 
@@ -200,6 +200,10 @@ impl UserRepository for Store {
 
     fn administrators(&self) -> StoreFuture<'_, Vec<Username>> {
         self.ask(self.memory.administrators())
+    }
+
+    fn find_subject<'a>(&'a self, subject: Subject<'a>) -> StoreFuture<'a, Option<User>> {
+        self.ask(self.memory.find_subject(subject))
     }
 
     fn set_password_hash<'a>(

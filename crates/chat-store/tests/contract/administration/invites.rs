@@ -110,7 +110,7 @@ async fn of_many_who_register_at_once_none_is_one_too_many(store: TestStore) {
             tokio::spawn(async move {
                 let secret = secret(1);
                 let invite = (number % 2 == 0).then_some(&secret);
-                let terms = RegistrationTerms { invite, accounts_max: Some(4) };
+                let terms = RegistrationTerms { invite, accounts_max: Some(4), subject: None };
                 administration.register(&new_user(&format!("guest{number}")), terms).await
             })
         })
@@ -127,7 +127,7 @@ async fn of_many_who_register_at_once_none_is_one_too_many(store: TestStore) {
     // The operator is not limited, and a removed account leaves space.
     store.users.create_user(&new_user("bob")).await.unwrap();
     for (name, is_space) in [("bob", false), ("alice", true)] {
-        let terms = RegistrationTerms { invite: None, accounts_max: Some(4) };
+        let terms = RegistrationTerms { accounts_max: Some(4), ..RegistrationTerms::default() };
         store.users.remove_user(&chat_core::Username::known(name).unwrap()).await.unwrap();
         let made = store.administration.register(&new_user("carol"), terms).await;
         assert_eq!(made.is_ok(), is_space, "{made:?}");
