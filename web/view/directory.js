@@ -82,14 +82,15 @@ export class Directory {
    * @returns {Line}
    */
   #lineOf(place) {
-    const { key, unread, mentions, access, role, archived } = place;
+    const { key, title, unread, mentions, access, role, archived } = place;
     return {
       key,
       title: this.titleOf(key),
       unread,
       isMentioned: mentions > 0 && !archived,
       isLoud: isLoud(place),
-      isClosed: access === "closed",
+      // One that the user may not read has no title, and is closed.
+      isClosed: access === "closed" || (!title && key.startsWith("#~")),
       isMember: role !== null && !archived,
       isOnline: key.startsWith("@") && this.#client.isOnline(key.slice(1)),
       unfinished: this.#unfinished(key),
