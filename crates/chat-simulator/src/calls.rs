@@ -96,7 +96,7 @@ impl World {
 
     /// The transaction of a change ends.
     pub(crate) fn commit_change(&mut self, node: usize, lane: usize, change: QueuedChange<()>) -> Check {
-        if self.is_log_out() || self.random.chance(self.rates.fail) {
+        if self.is_log_out_for(node) || self.random.chance(self.rates.fail) {
             self.oracle.count("change failed");
             self.repeat_change(node, lane, change);
             return Ok(());
@@ -166,7 +166,7 @@ impl World {
                 }
                 let is_own = own == Some(node);
                 self.nodes[node].due.insert(self.changes.len() - 1, is_own);
-                if !is_own && !self.is_partitioned {
+                if !is_own {
                     let boot = self.nodes[node].boot;
                     let late_ms = self.random.between(1, 60);
                     self.after(late_ms, Event::RemoteChanges { node, boot });
@@ -285,7 +285,7 @@ impl World {
         self.nodes[node].keeps_marks = false;
         let at_once = self.random.size(1, 5);
         let marks = self.nodes[node].marks.take(at_once);
-        if self.is_log_out() || self.random.chance(self.rates.fail) {
+        if self.is_log_out_for(node) || self.random.chance(self.rates.fail) {
             self.oracle.count("marks failed");
             self.nodes[node].marks.put_back(marks);
         } else {

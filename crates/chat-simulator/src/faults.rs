@@ -3,6 +3,7 @@
 use chat_core::{RoomChange, SessionId};
 use chat_shard::{LogQueue, MARKS_MAX, Marks, Routing};
 
+use crate::cluster::Member;
 use crate::oracle::{Check, Expected, ensure};
 use crate::planted::with_bug;
 use crate::rates::Plan;
@@ -29,8 +30,13 @@ impl World {
         if self.random.chance(self.rates.trims) {
             self.trim()?;
         }
-        if !self.is_partitioned && self.random.chance(self.rates.partitions) {
-            self.part();
+        if self.random.chance(self.rates.partitions) {
+            let lasts_ms = self.random.between(10, 9_000);
+            self.cut_bus(node, lasts_ms);
+        }
+        if self.random.chance(self.rates.database_cuts) {
+            self.oracle.count("database cut");
+            self.nodes[node].member.off_database_until_ms = self.now_ms + self.random.between(10, 9_000);
         }
         if self.random.chance(self.rates.drains) && self.nodes[node].state == NodeState::Up {
             self.drain(node);
@@ -83,25 +89,26 @@ impl World {
         // Its hubs read the rooms and members as they are now.
         this.due.clear();
         this.routing = with_bug!(Routing::default(), self.bug);
-        this.brought.clear();
-        this.polled.clear();
+        // It is registered for its first start already.
+        if this.boot > 1 {
+            this.member = Member::new(&mut self.feed, self.now_ms, self.bug);
+        }
         let boot = this.boot;
-        for hub in self.hubs_of(node) {
+        for (shard, hub) in self.hubs_of(node).enumerate() {
             self.oracle.rebooted(hub);
-            self.hubs[hub] = self.new_shell(node, boot);
+            let id = self.nodes[node].member.hub_id(shard, self.bug);
+            self.hubs[hub] = self.new_shell(node, boot, id);
             self.schedule_tick(hub);
         }
-        let poll_ms = self.random.between(100, 1_000);
-        self.after(poll_ms, Event::Poll { node, boot });
+        self.after(0, Event::Poll { node, boot });
+        let beat_ms = self.random.between(0, 250);
+        self.after(beat_ms, Event::Beat { node, boot });
         let sweep_ms = self.random.between(100, 1_500);
         self.after(sweep_ms, Event::LookForFiles { node, boot });
-        if !self.is_partitioned {
-            self.bridge_anew();
-        }
     }
 
     /// Ends a server at once, with all its state.
-    fn crash(&mut self, node: usize) {
+    pub(crate) fn crash(&mut self, node: usize) {
         for hub in self.hubs_of(node) {
             for socket in self.sockets_of(hub) {
                 self.sockets[socket].open = false;
@@ -116,15 +123,15 @@ impl World {
         // The database may still commit the batches that were running.
         for lane in 0..self.plan.lanes {
             let running = self.nodes[node].running[lane].take();
-            if self.is_log_out() || !self.random.chance(500) {
+            if self.is_log_out_for(node) || !self.random.chance(500) {
                 continue;
             }
             let late_ms = self.random.between(0, 2_000);
             match running {
                 Some(Running::Batch { batch, is_stored: false }) => {
                     self.oracle.count("orphan");
-                    let sends = self.sends(node, &batch);
-                    self.after(late_ms, Event::Orphan { drafts: batch.drafts, sends });
+                    let (sends, writer) = (self.sends(node, &batch), self.writer(node, lane));
+                    self.after(late_ms, Event::Orphan { writer, drafts: batch.drafts, sends });
                 }
                 Some(Running::Change(change)) => {
                     self.oracle.count("orphan change");
@@ -137,23 +144,15 @@ impl World {
         self.stop(node);
     }
 
-    /// Ends a server: the other one drops its hubs, and it starts again later.
+    /// Ends a server, which starts again later.
     fn stop(&mut self, node: usize) {
         self.nodes[node].state = NodeState::Down;
         self.nodes[node].boot += 1;
-        // Items on their way from it do not arrive.
-        self.bridge += 1;
         self.nodes[node].queue = LogQueue::new(1, 0, 0);
         self.nodes[node].running.clear();
-        let other = 1 - node;
         for hub in self.hubs_of(node) {
-            let id = self.hubs[hub].id;
-            if self.nodes[other].state != NodeState::Down {
-                self.lose_hub(other, id, hub);
-            }
             // Events on their way to it are ignored.
             self.hubs[hub].boot += 1;
-            self.hubs[hub].present.clear();
             self.hubs[hub].sockets.clear();
         }
         let down_ms = if self.calm { 50 } else { self.random.between(10, 2_000) };
@@ -176,38 +175,8 @@ impl World {
         if hubs.all(|hub| self.hubs[hub].turn.hub().is_drained() && self.sockets_of(hub).is_empty()) {
             // A server that stops in order stores the marks that wait.
             self.flush_marks(node);
+            self.leave_cluster(node);
             self.stop(node);
-        }
-    }
-
-    fn part(&mut self) {
-        self.oracle.count("partition");
-        self.is_partitioned = true;
-        self.bridge += 1;
-        self.partitions += 1;
-        let partition = self.partitions;
-        self.after(3_000, Event::GiveUp { partition });
-        let lasts_ms = self.random.between(10, 6_000);
-        self.after(lasts_ms, Event::Heal);
-    }
-
-    pub(crate) fn give_up(&mut self, partition: u64) {
-        if !self.is_partitioned || self.partitions != partition {
-            return;
-        }
-        for node in 0..NODES {
-            for hub in self.hubs_of(1 - node) {
-                let id = self.hubs[hub].id;
-                if self.nodes[node].state != NodeState::Down {
-                    self.lose_hub(node, id, hub);
-                }
-            }
-        }
-    }
-
-    pub(crate) fn heal(&mut self) {
-        if std::mem::take(&mut self.is_partitioned) {
-            self.bridge_anew();
         }
     }
 
@@ -226,8 +195,12 @@ impl World {
         self.calm = true;
         self.rates.calm();
         self.out_until_ms = 0;
-        self.heal();
         for node in 0..NODES {
+            self.nodes[node].member.off_database_until_ms = 0;
+            if self.nodes[node].state != NodeState::Down {
+                self.nodes[node].member.off_bus_until_ms = 0;
+                self.bus_changed(node);
+            }
             if self.nodes[node].state == NodeState::Down {
                 self.after(50, Event::Start { node });
             }

@@ -135,10 +135,7 @@ impl World {
                 let new = self.hubs[hub].subscriptions.insert(to.clone());
                 ensure(new, || format!("hub {hub} subscribes twice to {to:?}"))?;
                 let (node, shard) = self.shard(hub);
-                self.nodes[node].routing.subscribe(shard, to.clone());
-                if let Subscription::User(user) = to {
-                    self.begin_to_bring(self.hubs[hub].node, &user);
-                }
+                self.nodes[node].routing.subscribe(shard, to);
             }
             Output::Unsubscribe(to) => {
                 let known = self.hubs[hub].subscriptions.remove(&to);
@@ -187,7 +184,7 @@ impl World {
         ensure(self.hubs[hub].reads <= max, || format!("hub {hub} reads more than {max} pages at once"))
     }
 
-    fn read_ms(&mut self) -> u64 {
+    pub(crate) fn read_ms(&mut self) -> u64 {
         let slow = self.random.chance(self.rates.read_slow);
         self.random.between(0, if slow { 3_000 } else { 15 })
     }

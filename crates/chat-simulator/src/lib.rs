@@ -11,10 +11,10 @@
 //! ```
 //!
 //! Hubs, turns, inboxes, what sockets hold and keep, the routing of commits, the writer's
-//! queue and the client are the real ones (chat-core, chat-shard, chat-client), which do
-//! no I/O. What lies around them is a model. The bus between the servers (`Remote`,
-//! `Bridge`, `brought`, the poll of the log for what it has lost) models what the product
-//! does not have: it is one process so far, and the hubs are checked for more.
+//! queue, what three servers do with what they tell each other, and the client are the real
+//! ones (chat-core, chat-shard, chat-cluster, chat-client), which do no I/O. What lies around
+//! them is a model: the log and the feed, sockets, the bus between the servers. Changes of
+//! rooms are on no bus here: a server reads them from the log where they matter.
 //!
 //! The modules:
 //!
@@ -23,7 +23,8 @@
 //! | `world` | the events, in the order of (time, number) |
 //! | `hubs` | the hubs' shards, and sockets |
 //! | `calls` | changes of rooms and members, and marks |
-//! | `storing`, `log` | the log and its answers, the bus between the servers |
+//! | `storing`, `log` | the log and its answers |
+//! | `cluster` | the feed and the bus between the servers, and who is present elsewhere |
 //! | `people` | users with v1, and with v2 and any request |
 //! | `acts` | what users do in a topic: messages, answers, changes of messages |
 //! | `files` | uploads, sweeps, and users who read files |
@@ -35,6 +36,7 @@
 mod acts;
 mod apps;
 mod calls;
+mod cluster;
 mod faults;
 mod files;
 mod hook;

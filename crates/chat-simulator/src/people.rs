@@ -495,11 +495,7 @@ impl World {
     pub(crate) fn sign_out(&mut self, node: usize, session: &SessionId) {
         self.oracle.count("signed out");
         self.revoked.insert(session.clone());
-        self.revoke_on(node, session);
-        // The other server finds it at its next session check.
-        let delay_ms = self.random.between(1, 1_000);
-        let session = session.clone();
-        self.after(delay_ms, Event::RevokeElsewhere { node: 1 - node, session });
+        self.end_session(node, session);
     }
 
     fn renew(&mut self, socket: usize) {

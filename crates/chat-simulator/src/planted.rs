@@ -15,6 +15,9 @@ pub enum Bug {
     /// A bug of the shards or of the log's writers.
     #[cfg(feature = "planted-bugs")]
     Shard(chat_shard::PlantedBug),
+    /// A bug of the rules between servers.
+    #[cfg(feature = "planted-bugs")]
+    Cluster(chat_cluster::PlantedBug),
     /// The log stores what a hook refuses.
     StoreRefused,
     /// The log stores a nonce twice.
@@ -53,8 +56,14 @@ pub enum Bug {
     ForgetFirst,
     /// The log claims to keep entries that it has dropped.
     NoFirst,
-    /// No server looks for entries that the bus between the servers has lost.
+    /// No server reads the feed for what the bus between the servers has lost.
     NoPoll,
+    /// Hubs of two servers have one id.
+    HubIdTwice,
+    /// A commit of a server that has crashed is not in the feed.
+    OrphanNotPublished,
+    /// The end of a session is told on the bus, and is not in the feed.
+    RevokeOnBusOnly,
     /// The hubs are not stepped with the loss of another server's hubs.
     NoHubLost,
     /// A client that starts again has lost its outbox.
@@ -80,6 +89,25 @@ macro_rules! with_bug {
     };
 }
 pub(crate) use with_bug;
+
+/// Plants a bug in a part of chat-cluster if it is one of the cluster.
+#[cfg(feature = "planted-bugs")]
+macro_rules! in_cluster {
+    ($part:expr, $bug:expr) => {
+        $part.with_bug(match $bug {
+            Some($crate::planted::Bug::Cluster(bug)) => Some(bug),
+            _ => None,
+        })
+    };
+}
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! in_cluster {
+    ($part:expr, $bug:expr) => {{
+        let _ = $bug;
+        $part
+    }};
+}
+pub(crate) use in_cluster;
 
 /// Plants a bug in the hubs if it is one of theirs.
 #[cfg(feature = "planted-bugs")]

@@ -38,7 +38,7 @@ pub(crate) struct Plan {
 
 /// How often things happen, in a thousand, unless a unit is given.
 pub(crate) struct Rates {
-    /// Between servers, the bus does not carry an entry …
+    /// Between servers, the bus does not carry a message …
     pub(crate) lose: u64,
     /// … or twice …
     pub(crate) double: u64,
@@ -87,6 +87,8 @@ pub(crate) struct Rates {
     pub(crate) drains: u64,
     pub(crate) crashes: u64,
     pub(crate) partitions: u64,
+    /// A server is cut off from the database.
+    pub(crate) database_cuts: u64,
     pub(crate) outages: u64,
     pub(crate) trims: u64,
     /// Actions of users: they upload a file, and ask for one.
@@ -135,6 +137,7 @@ impl Rates {
             drains: up_to(100),
             crashes: up_to(200),
             partitions: up_to(150),
+            database_cuts: up_to(100),
             outages: up_to(100),
             trims: up_to(300),
             uploads: up_to(120),
@@ -183,6 +186,7 @@ impl Rates {
             drains: 0,
             crashes: 0,
             partitions: 0,
+            database_cuts: 0,
             outages: 0,
             trims: 0,
             uploads: 0,

@@ -1,18 +1,18 @@
-//! The log's writers, the bus within a server and between the servers, and reads.
+//! The log's writers, the bus within a server, and reads.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use chat_cluster::{Record, Writer};
 use chat_core::{
-    Answer, Commit, Draft, Entry, Missed, Outcome, PresenceChange, PresenceKind, Query, ReadId, Receipt,
-    RoomChange, Subscription, Topic, TypingChange, Username,
+    Answer, Commit, Draft, Entry, Missed, Outcome, PresenceChange, Query, ReadId, Receipt, RoomChange,
+    Subscription, Topic, TypingChange,
 };
-use chat_shard::{Batch, Failure, Origin as DraftsFrom, Work, drafts_by_lane, retried};
+use chat_shard::{Batch, Failure, Origin as DraftsFrom, Work, drafts_by_lane};
 
 use crate::calls::precedes;
 use crate::oracle::{Check, SendRef, ensure};
-use crate::planted::Bug;
-use crate::world::{Event, Item, NODES, Node, NodeState, Origin, Running, Shell, World};
+use crate::world::{Event, Item, Node, NodeState, Origin, Running, Shell, World};
 
 impl World {
     // Writers.
@@ -45,7 +45,7 @@ impl World {
             None => None,
         };
         if running[lane].is_some() {
-            let slow = self.random.chance(self.rates.slow) || self.is_log_out();
+            let slow = self.random.chance(self.rates.slow) || self.is_log_out_for(node);
             let latency_ms = self.random.between(0, if slow { 7_000 } else { 8 });
             self.after(latency_ms, Event::Commit { node, boot, lane });
         }
@@ -65,14 +65,14 @@ impl World {
             Some(Running::Change(change)) => return self.commit_change(node, lane, change),
             Some(Running::Pause) | None => return Ok(()),
         };
-        if self.is_log_out() || self.random.chance(self.rates.fail) {
+        if self.is_log_out_for(node) || self.random.chance(self.rates.fail) {
             self.oracle.count("batch failed");
             self.fail(node, lane, batch);
             return Ok(());
         }
-        let commit = self.store(&batch.drafts, &self.sends(node, &batch), Some(node))?;
+        let stored = self.store(&batch.drafts, &self.sends(node, &batch), self.writer(node, lane))?;
         if !self.random.chance(self.rates.lost_answer) {
-            self.publish(node, lane, &commit, &batch);
+            self.publish(node, lane, stored, batch);
         } else if self.random.chance(200) {
             // The commit is published to no shard, ever.
             self.oracle.count("answer never");
@@ -82,9 +82,9 @@ impl World {
             // The writer resolves the outcome, and stores nothing meanwhile.
             self.oracle.count("answer late");
             let resolved_ms = self.random.between(10, 3_000);
-            let commit = Box::new(commit);
+            let stored = Box::new(stored);
             self.nodes[node].running[lane] = Some(Running::Batch { batch, is_stored: true });
-            self.after(resolved_ms, Event::Resolved { node, boot, lane, commit });
+            self.after(resolved_ms, Event::Resolved { node, boot, lane, stored });
         } else {
             // The writer gives up: the batch is stored, but fails.
             self.oracle.count("answer lost");
@@ -94,11 +94,11 @@ impl World {
     }
 
     /// Publishes a commit whose answer was lost, once its outcome is resolved.
-    pub(crate) fn resolved(&mut self, node: usize, boot: u64, lane: usize, commit: &Commit) {
+    pub(crate) fn resolved(&mut self, node: usize, boot: u64, lane: usize, stored: (Commit, Record)) {
         if self.nodes[node].boot == boot
             && let Some(Running::Batch { batch, .. }) = self.nodes[node].running[lane].take()
         {
-            self.publish(node, lane, commit, &batch);
+            self.publish(node, lane, stored, batch);
         }
     }
 
@@ -111,14 +111,18 @@ impl World {
         sends.map(|(shard, draft)| self.hubs[first + shard].drafts[&draft.id]).collect()
     }
 
-    /// Stores drafts in a transaction, whether or not its answer is lost.
-    /// `own`: the server whose writer stores them, unless it has crashed.
+    /// Stores drafts in a transaction, whether or not its answer is lost. The writer's server may
+    /// have crashed.
     pub(crate) fn store(
         &mut self,
         drafts: &[Draft],
         sends: &[SendRef],
-        own: Option<usize>,
-    ) -> Result<Commit, String> {
+        writer: Writer,
+    ) -> Result<(Commit, Record), String> {
+        let own = self
+            .nodes
+            .iter()
+            .position(|node| node.state != NodeState::Down && node.member.incarnation == writer.incarnation);
         // The database has one clock: that of the first server.
         let wall_ms = self.wall_ms(0);
         let judged: Vec<Draft> = drafts.iter().map(|draft| self.hook.judge(draft)).collect();
@@ -163,7 +167,9 @@ impl World {
             }
         }
         commit.take_back();
-        Ok(commit)
+        let is_orphan = own.is_none();
+        let record = self.write_feed(writer, &commit.entries, Vec::new(), is_orphan);
+        Ok((commit, record))
     }
 
     /// Notes the clients that must get a private message if they stay: those of its two
@@ -184,43 +190,10 @@ impl World {
         }
     }
 
-    /// Brings a commit to the hubs of its server, and its entries to the other server.
-    fn publish(&mut self, node: usize, lane: usize, commit: &Commit, batch: &Batch) {
-        self.nodes[node].queue.stored(batch);
-        let changes = self.take_due(node, &commit.changes);
-        self.bring(node, &changes, &commit.entries, &commit.receipts, &batch.origins);
-        for Missed { topic, mut first, last } in retried(&commit.receipts, self.wall_ms(node)) {
-            if let Topic::Pair(pair) = &topic {
-                // Entries before it may be missing as well.
-                let Some(brought) = self.nodes[node].brought.get_mut(pair) else { continue };
-                first = *brought + 1;
-                *brought = last.max(*brought);
-            }
-            if first <= last {
-                self.miss(node, &topic, first, last);
-            }
-        }
-        for other in (0..NODES).filter(|other| *other != node) {
-            if self.is_partitioned || self.nodes[other].state == NodeState::Down {
-                continue;
-            }
-            let boot = self.nodes[other].boot;
-            for entry in &commit.entries {
-                if self.random.chance(self.rates.lose) {
-                    self.oracle.count("bus lost");
-                    continue;
-                }
-                let late = self.random.chance(self.rates.late);
-                let late_ms = self.random.between(1, if late { 60 } else { 3 });
-                let remote =
-                    |entry: &Arc<Entry>| Event::Remote { node: other, boot, entry: Arc::clone(entry) };
-                self.after(late_ms, remote(entry));
-                if self.random.chance(self.rates.double) {
-                    let again_ms = self.random.between(1, 200);
-                    self.after(again_ms, remote(entry));
-                }
-            }
-        }
+    /// Publishes a commit of a server.
+    fn publish(&mut self, node: usize, lane: usize, (commit, record): (Commit, Record), batch: Batch) {
+        self.nodes[node].queue.stored(&batch);
+        self.publish_commit(node, record, commit, batch.origins);
         self.begin_commit(node, lane);
     }
 
@@ -240,51 +213,27 @@ impl World {
 
     // The bus within a server.
 
-    /// Brings changes to the hubs of a server, entries to those that are subscribed to them,
-    /// and the receipts of its own drafts behind them. Earlier changes of the rooms of these
-    /// entries come first.
-    ///
-    /// A private conversation begins on a hub with the first entry that it gets, so
-    /// no entry may be brought behind a hole: the bus knows the last number that was
-    /// brought of each, and names the range that was left out.
+    /// Brings changes to the hubs of a server, and entries to those that are subscribed to them.
+    /// Earlier changes of the rooms of these entries come first.
     pub(crate) fn bring(
         &mut self,
         node: usize,
         changes: &[RoomChange],
         entries: &[Arc<Entry>],
-        receipts: &[Receipt],
-        origins: &[(DraftsFrom, usize)],
+        is_own_commit: bool,
     ) {
-        let mut ready = Vec::new();
         for entry in entries {
             if let Topic::Room(room) = &entry.topic {
                 // A server's own writer publishes its own changes first.
-                let is_remote = origins.is_empty();
                 self.bring_changes(node, |_, is_own, change| {
-                    (is_remote || !is_own) && precedes(change, room, entry.seq)
+                    (!is_own_commit || !is_own) && precedes(change, room, entry.seq)
                 });
             }
         }
-        for entry in entries {
-            if let Topic::Pair(pair) = &entry.topic {
-                let Some(brought) = self.nodes[node].brought.get_mut(pair) else { continue };
-                if entry.seq <= *brought {
-                    continue;
-                }
-                let first = std::mem::replace(brought, entry.seq) + 1;
-                if first < entry.seq {
-                    // Entries before it keep their order.
-                    self.deliver(node, &[], &std::mem::take(&mut ready), &[], &[]);
-                    self.miss(node, &entry.topic, first, entry.seq);
-                    continue;
-                }
-            }
-            ready.push(Arc::clone(entry));
-        }
-        self.deliver(node, changes, &ready, receipts, origins);
+        self.deliver(node, changes, entries, &[], &[]);
     }
 
-    fn deliver(
+    pub(crate) fn deliver(
         &mut self,
         node: usize,
         changes: &[RoomChange],
@@ -303,38 +252,11 @@ impl World {
         self.expect_removals(node, &commit.changes);
     }
 
-    fn miss(&mut self, node: usize, topic: &Topic, first: u64, last: u64) {
+    pub(crate) fn miss(&mut self, node: usize, topic: &Topic, first: u64, last: u64) {
         let first_hub = self.hubs_of(node).start;
         for shard in self.nodes[node].routing.subscribers(topic) {
             let missed = Missed { topic: topic.clone(), first, last };
             self.push(first_hub + shard, Item::Missed(vec![missed]));
-        }
-    }
-
-    /// Notes from which number on the conversations of a user are brought to a server, when
-    /// one of its hubs subscribes to them.
-    pub(crate) fn begin_to_bring(&mut self, node: usize, user: &Username) {
-        let pairs: Vec<_> = self.oracle.pairs_of(user).cloned().collect();
-        let hubs = self.hubs_of(node);
-        for pair in pairs {
-            let other = Subscription::User(pair.other(user).clone());
-            let is_connected = *pair.other(user) != *user
-                && self.hubs[hubs.clone()].iter().any(|shell| shell.subscriptions.contains(&other));
-            let again = self.hubs[hubs.clone()]
-                .iter()
-                .filter(|shell| shell.subscriptions.contains(&Subscription::User(user.clone())))
-                .count()
-                > 1;
-            if !is_connected && !again {
-                let last = self.log.last_seq(&Topic::Pair(pair.clone()));
-                self.nodes[node].brought.insert(pair, last);
-            }
-        }
-        // A conversation that has not begun is brought from its first entry on.
-        let users: Vec<_> = crate::people::users().collect();
-        for other in users {
-            let pair = chat_core::Pair::new(user.clone(), other);
-            self.nodes[node].brought.entry(pair).or_insert(0);
         }
     }
 
@@ -353,58 +275,17 @@ impl World {
         }
     }
 
-    /// Looks in the log for entries of the hubs' topics that the bus has lost.
-    pub(crate) fn poll(&mut self, node: usize, boot: u64) {
-        if self.nodes[node].boot != boot || self.nodes[node].state == NodeState::Down {
-            return;
-        }
-        self.after(1_000, Event::Poll { node, boot });
-        if self.is_log_out() || self.bug == Some(Bug::NoPoll) {
-            return;
-        }
-        self.bring_changes(node, |_, is_own, _| !is_own);
-        let hubs = self.hubs_of(node);
-        let wanted = self.hubs[hubs].iter().flat_map(|shell| &shell.subscriptions);
-        let rooms: Vec<Topic> = wanted
-            .filter_map(|to| match to {
-                Subscription::Room(room) => Some(Topic::Room(room.clone())),
-                Subscription::User(_) => None,
-            })
-            .collect();
-        for topic in rooms {
-            let last = self.log.last_seq(&topic);
-            let before = self.nodes[node].polled.insert(topic.clone(), last).unwrap_or(0);
-            if last > before {
-                self.miss(node, &topic, before + 1, last);
-            }
-        }
-        let brought: Vec<_> = self.nodes[node].brought.clone().into_iter().collect();
-        for (pair, before) in brought {
-            let topic = Topic::Pair(pair.clone());
-            let last = self.log.last_seq(&topic);
-            if last > before {
-                self.nodes[node].brought.insert(pair, last);
-                self.miss(node, &topic, before + 1, last);
-            }
-        }
-    }
-
     // Presence.
 
     pub(crate) fn tell_others(&mut self, hub: usize, change: PresenceChange) {
         (&change.room, &change.user, change.connections).hash(&mut self.hasher);
-        let key = (change.room.clone(), change.user.clone());
-        match change.connections {
-            0 => self.hubs[hub].present.remove(&key),
-            count => self.hubs[hub].present.insert(key, count),
-        };
         let node = self.hubs[hub].node;
         for other in self.hubs_of(node) {
             if other != hub {
                 self.push(other, Item::Presence(change.clone()));
             }
         }
-        self.send_over_bridge(node, Item::Presence(change));
+        self.tell_servers(node, change);
     }
 
     /// Carries to the other hubs that a user types.
@@ -416,72 +297,14 @@ impl World {
         for other in subscribers.filter(|other| *other != shard) {
             self.push(first + other, Item::Typing(change.clone()));
         }
-        self.send_over_bridge(node, Item::Typing(change));
-    }
-
-    /// Sends an item to the other server. The connection keeps the order and loses nothing
-    /// while it lasts.
-    pub(crate) fn send_over_bridge(&mut self, from: usize, item: Item) {
-        let to = 1 - from;
-        if self.is_partitioned {
-            return;
-        }
-        let delay_ms = self.random.between(1, 10);
-        self.bridge_ms[to] = self.bridge_ms[to].max(self.now_ms + delay_ms);
-        let (at_ms, bridge) = (self.bridge_ms[to], self.bridge);
-        self.at(at_ms, Event::Bridge { node: to, bridge, item });
-    }
-
-    pub(crate) fn over_bridge(&mut self, node: usize, bridge: u64, item: Item) {
-        if self.bridge != bridge || self.nodes[node].state == NodeState::Down {
-            return;
-        }
-        for hub in self.hubs_of(node) {
-            self.push(hub, item.clone());
-        }
-    }
-
-    /// Starts a new connection between the servers: each sends all its presence.
-    pub(crate) fn bridge_anew(&mut self) {
-        self.bridge += 1;
-        for node in 0..NODES {
-            let other = 1 - node;
-            if self.nodes[node].state == NodeState::Down || self.nodes[other].state == NodeState::Down {
-                continue;
-            }
-            for hub in self.hubs_of(node) {
-                let id = self.hubs[hub].id;
-                self.lose_hub(other, id, hub);
-                let present = self.hubs[hub].present.clone();
-                for ((room, user), connections) in present {
-                    self.oracle.expect_notice(&room, &user, true);
-                    let at_s = self.wall_ms(node) / 1000;
-                    let kind = PresenceKind::Joined;
-                    let change = PresenceChange { hub: id, room, user, kind, connections, at_s };
-                    self.send_over_bridge(node, Item::Presence(change));
-                }
-            }
-        }
-    }
-
-    /// Drops a hub of the other server from the hubs of a server.
-    pub(crate) fn lose_hub(&mut self, node: usize, id: u32, hub: usize) {
-        let present: Vec<_> = self.hubs[hub].present.keys().cloned().collect();
-        for (room, user) in present {
-            self.oracle.expect_notice(&room, &user, false);
-        }
-        if self.bug == Some(Bug::NoHubLost) {
-            return;
-        }
-        for hub in self.hubs_of(node) {
-            self.push(hub, Item::HubLost(id));
-        }
+        self.tell_servers_of_typing(node, change);
     }
 
     // Reads.
 
     pub(crate) fn read(&mut self, origin: Origin, id: ReadId, query: &Query) {
-        let fails = self.is_log_out() || self.random.chance(self.rates.read_fails);
+        let node = self.hubs[origin.hub].node;
+        let fails = self.is_log_out_for(node) || self.random.chance(self.rates.read_fails);
         let answer = if fails { Answer::Failed } else { self.log.answer(query, self.now_ms) };
         if let Query::Page { topic: Topic::Room(room), .. } | Query::Messages { topic: Topic::Room(room), .. } =
             query

@@ -5,15 +5,15 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use chat_client::Rng;
 use chat_core::{
-    Answer, ClientId, Draft, DraftId, Entry, Hub, HubOptions, Input, Now, Pair, Query, ReadId, RoomChange,
-    RoomName, Seed, SessionId, Subscription, Topic, Username, WantedChange,
+    Answer, ClientId, Draft, DraftId, Hub, HubOptions, Input, Now, Query, ReadId, RoomChange, RoomName, Seed,
+    SessionId, Subscription, Topic, Username, WantedChange,
 };
 use chat_shard::{Batch, Held, Inbox, LogQueue, MARKS_MAX, Marks, Outbox, QueuedChange, Routing, Turn};
 
+use crate::cluster::{Feed, Member};
 use crate::files::{Files, Sweep, Upload};
 use crate::hook::Hook;
 use crate::log::Log;
@@ -49,20 +49,13 @@ pub(crate) struct World {
     /// Until then, the log answers nothing.
     pub(crate) out_until_ms: u64,
     pub(crate) oracle: Oracle,
-    /// The network between the servers is down.
-    pub(crate) is_partitioned: bool,
-    pub(crate) partitions: u64,
-    /// The number of the connection between the servers.
-    pub(crate) bridge: u64,
-    /// For each server, when the last item of that connection arrives: a later one
-    /// does not arrive before it.
-    pub(crate) bridge_ms: [u64; NODES],
     /// The sessions that were signed out.
     pub(crate) revoked: BTreeSet<SessionId>,
     /// Sends that their users may repeat on another connection: nonce and frame.
     pub(crate) again: Vec<(Username, String, String)>,
-    /// The last id of a hub: none is used twice.
+    /// How many hubs were made.
     pub(crate) hub_ids: u32,
+    pub(crate) feed: Feed,
     pub(crate) calm: bool,
     pub(crate) summary: Summary,
     pub(crate) hasher: DefaultHasher,
@@ -89,10 +82,7 @@ pub(crate) struct Node {
     pub(crate) routing: Routing,
     /// The offset of its wall clock, in milliseconds.
     pub(crate) wall_offset_ms: i64,
-    /// The last number of each private conversation that was brought to its hubs.
-    pub(crate) brought: BTreeMap<Pair, u64>,
-    /// The last number of each room at the last poll.
-    pub(crate) polled: BTreeMap<Topic, u64>,
+    pub(crate) member: Member,
 }
 
 /// What a lane of the log does.
@@ -116,7 +106,6 @@ pub(crate) enum NodeState {
 pub(crate) struct Shell {
     pub(crate) node: usize,
     pub(crate) boot: u64,
-    pub(crate) id: u32,
     pub(crate) turn: Turn<SessionId>,
     pub(crate) in_turn: bool,
     pub(crate) tick_ms: u64,
@@ -134,9 +123,6 @@ pub(crate) struct Shell {
     pub(crate) inbox: Inbox<Control>,
     /// An event is scheduled that takes the inbox.
     pub(crate) takes_inbox: bool,
-    /// The connections of each user in each room of this hub, as its presence changes
-    /// say.
-    pub(crate) present: BTreeMap<(RoomName, Username), u32>,
 }
 
 /// One item for a hub.
@@ -290,10 +276,11 @@ pub(crate) enum Event {
         node: usize,
         boot: u64,
         lane: usize,
-        commit: Box<chat_core::Commit>,
+        stored: Box<(chat_core::Commit, chat_cluster::Record)>,
     },
     /// A transaction of a server that has crashed commits.
     Orphan {
+        writer: chat_cluster::Writer,
         drafts: Vec<Draft>,
         sends: Vec<SendRef>,
     },
@@ -338,32 +325,47 @@ pub(crate) enum Event {
         id: ReadId,
         answer: Answer,
     },
-    /// An entry arrives from the other server.
-    Remote {
+    /// A message of another server arrives.
+    OverBus {
         node: usize,
         boot: u64,
-        entry: Arc<Entry>,
+        message: Rc<chat_cluster::Message>,
     },
-    /// An item arrives from the other server, in order.
-    Bridge {
+    /// A server notices that its connection to the bus is lost or back.
+    BusChanged {
         node: usize,
-        bridge: u64,
-        item: Item,
+        boot: u64,
     },
-    /// In a partition, each server drops the hubs of the other one.
-    GiveUp {
-        partition: u64,
-    },
-    Heal,
-    /// A session was ended on the other server.
-    RevokeElsewhere {
+    /// A server tells the others of its presence, and that it lives.
+    Beat {
         node: usize,
-        session: SessionId,
+        boot: u64,
     },
-    /// A server looks in the log for entries that the bus has lost.
+    /// A server polls the feed.
     Poll {
         node: usize,
         boot: u64,
+    },
+    /// The feed is read for a server.
+    FeedSnapshot {
+        node: usize,
+        boot: u64,
+    },
+    FeedAnswer {
+        node: usize,
+        boot: u64,
+        answer: Option<Box<(chat_cluster::FeedPage, Vec<chat_cluster::ServerRow>)>>,
+        snapshot_ms: u64,
+    },
+    /// A server's sequencer has waited long enough.
+    SequencerTick {
+        node: usize,
+        boot: u64,
+    },
+    /// A session has ended that long ago that no server has its clients.
+    MustBeRevoked {
+        session: SessionId,
+        since_ms: u64,
     },
     /// An upload goes on.
     Upload(Box<Upload>),
@@ -385,7 +387,7 @@ pub(crate) enum Event {
     End,
 }
 
-pub(crate) const NODES: usize = 2;
+pub(crate) const NODES: usize = 3;
 /// The most events of a run. No run comes near it but in an endless loop.
 const EVENTS_MAX: u64 = 1_000_000;
 const STEP_CHARS_SHOWN: usize = 400;
@@ -426,13 +428,10 @@ impl World {
             lost: BTreeSet::new(),
             out_until_ms: 0,
             oracle,
-            is_partitioned: false,
-            partitions: 0,
-            bridge: 0,
-            bridge_ms: [0; NODES],
             revoked: BTreeSet::new(),
             again: Vec::new(),
             hub_ids: 0,
+            feed: Feed::default(),
             calm: false,
             summary: Summary::default(),
             hasher: DefaultHasher::new(),
@@ -441,6 +440,7 @@ impl World {
             seed,
         };
         for node in 0..NODES {
+            let member = Member::new(&mut world.feed, world.now_ms, world.bug);
             let offset_ms = world.random.between(0, 10) as i64;
             world.nodes.push(Node {
                 boot: 0,
@@ -452,11 +452,10 @@ impl World {
                 due: BTreeMap::new(),
                 routing: Routing::default(),
                 wall_offset_ms: offset_ms,
-                brought: BTreeMap::new(),
-                polled: BTreeMap::new(),
+                member,
             });
             for _ in 0..world.plan.shards {
-                let shell = world.new_shell(node, 0);
+                let shell = world.new_shell(node, 0, 0);
                 world.hubs.push(shell);
             }
         }
@@ -551,14 +550,16 @@ impl World {
                 });
             }
             Event::Commit { node, boot, lane } => return self.commit(node, boot, lane),
-            Event::Resolved { node, boot, lane, commit } => self.resolved(node, boot, lane, &commit),
-            Event::Orphan { drafts, sends } => return self.store(&drafts, &sends, None).map(|_| ()),
+            Event::Resolved { node, boot, lane, stored } => self.resolved(node, boot, lane, *stored),
+            Event::Orphan { writer, drafts, sends } => {
+                return self.store(&drafts, &sends, writer).map(|_| ());
+            }
             Event::Continue { node, boot, lane } => self.continue_lane(node, boot, lane),
             Event::OrphanChange { wanted, now_ms } => {
                 return self.make_change(&wanted, now_ms, None).map(|_| ());
             }
             Event::RemoteChanges { node, boot } => {
-                if self.nodes[node].boot == boot && !self.is_partitioned {
+                if self.nodes[node].boot == boot {
                     self.bring_changes(node, |_, is_own, _| !is_own);
                 }
             }
@@ -572,16 +573,44 @@ impl World {
                     Ok(())
                 });
             }
-            Event::Remote { node, boot, entry } => {
-                if self.nodes[node].boot == boot && self.nodes[node].state != NodeState::Down {
-                    self.bring(node, &[], &[entry], &[], &[]);
-                }
+            Event::OverBus { node, boot, message } => {
+                return self.on_server(node, boot, |world| world.over_bus(node, &message));
             }
-            Event::Bridge { node, bridge, item } => self.over_bridge(node, bridge, item),
-            Event::GiveUp { partition } => self.give_up(partition),
-            Event::Heal => self.heal(),
-            Event::RevokeElsewhere { node, session } => self.revoke_on(node, &session),
-            Event::Poll { node, boot } => self.poll(node, boot),
+            Event::BusChanged { node, boot } => {
+                return self.on_server(node, boot, |world| {
+                    world.bus_changed(node);
+                    Ok(())
+                });
+            }
+            Event::Beat { node, boot } => {
+                return self.on_server(node, boot, |world| {
+                    world.beat(node);
+                    Ok(())
+                });
+            }
+            Event::Poll { node, boot } => {
+                return self.on_server(node, boot, |world| {
+                    world.poll(node);
+                    Ok(())
+                });
+            }
+            Event::FeedSnapshot { node, boot } => {
+                return self.on_server(node, boot, |world| {
+                    world.read_feed(node);
+                    Ok(())
+                });
+            }
+            Event::FeedAnswer { node, boot, answer, snapshot_ms } => {
+                let answer = answer.map(|answer| *answer);
+                return self.on_server(node, boot, |world| world.take_feed(node, answer, snapshot_ms));
+            }
+            Event::SequencerTick { node, boot } => {
+                return self.on_server(node, boot, |world| {
+                    world.tick_sequencer(node);
+                    Ok(())
+                });
+            }
+            Event::MustBeRevoked { session, since_ms } => return self.check_revoked(&session, since_ms),
             Event::Upload(upload) => return self.uploads(&upload),
             Event::LookForFiles { node, boot } => return self.sweep(node, boot),
             Event::Sweep(sweep) => return self.sweeps(*sweep),
@@ -591,6 +620,11 @@ impl World {
             Event::End => {}
         }
         Ok(())
+    }
+
+    fn on_server(&mut self, node: usize, boot: u64, act: impl FnOnce(&mut Self) -> Check) -> Check {
+        let there = &self.nodes[node];
+        if there.boot == boot && there.state != NodeState::Down { act(self) } else { Ok(()) }
     }
 
     fn in_boot(&mut self, origin: Origin, act: impl FnOnce(&mut Self, usize) -> Check) -> Check {
@@ -614,14 +648,13 @@ impl World {
         (WALL_MS + self.now_ms).saturating_add_signed(self.nodes[node].wall_offset_ms)
     }
 
-    pub(crate) fn new_shell(&mut self, node: usize, boot: u64) -> Shell {
+    pub(crate) fn new_shell(&mut self, node: usize, boot: u64, id: u32) -> Shell {
         self.hub_ids += 1;
-        let options = HubOptions { id: self.hub_ids, ..self.plan.options.clone() };
+        let options = HubOptions { id, ..self.plan.options.clone() };
         let seed = Seed(self.random.next_u64(), u64::from(self.hub_ids));
         Shell {
             node,
             boot,
-            id: self.hub_ids,
             turn: with_bug!(Turn::new(Hub::new(options, seed), self.plan.lanes), self.bug),
             in_turn: false,
             tick_ms: 0,
@@ -634,7 +667,6 @@ impl World {
             revoked: BTreeSet::new(),
             inbox: with_bug!(Inbox::new(self.plan.inbox_max_bytes), self.bug),
             takes_inbox: false,
-            present: BTreeMap::new(),
         }
     }
 
@@ -674,14 +706,17 @@ impl World {
                 format!("hub {} gets {id:?}: {what:?}", origin.hub)
             }
             Event::Answer { origin, id, answer } => format!("hub {} gets {id:?}: {answer:?}", origin.hub),
-            Event::Remote { node, entry, .. } => {
-                format!("to server {node}: {:?} {}", entry.topic, entry.seq)
-            }
-            Event::Bridge { node, item, .. } => format!("to server {node}: {item:?}"),
-            Event::GiveUp { .. } => "the servers give each other up".to_owned(),
-            Event::Heal => "the servers hear each other".to_owned(),
-            Event::RevokeElsewhere { node, session } => format!("server {node} ends {session:?}"),
+            Event::OverBus { node, message, .. } => format!("to server {node}: {message:?}"),
+            Event::BusChanged { node, .. } => format!("server {node} hears of the bus"),
+            Event::Beat { node, .. } => format!("server {node} beats"),
             Event::Poll { node, .. } => format!("server {node} polls"),
+            Event::FeedSnapshot { node, .. } => format!("the feed is read for server {node}"),
+            Event::FeedAnswer { node, answer, .. } => {
+                let rows = answer.as_ref().map(|answer| answer.0.records.iter().map(|row| row.at));
+                format!("server {node} gets the feed: {:?}", rows.map(|rows| rows.collect::<Vec<_>>()))
+            }
+            Event::SequencerTick { node, .. } => format!("server {node} waits no longer"),
+            Event::MustBeRevoked { session, .. } => format!("{session:?} must be gone"),
             Event::Upload(upload) => format!("goes on: {upload:?}"),
             Event::LookForFiles { node, .. } => format!("server {node} looks for files"),
             Event::Sweep(sweep) => format!("goes on: {sweep:?}"),

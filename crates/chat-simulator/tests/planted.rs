@@ -30,6 +30,9 @@ each_is_caught! {
     a_log_that_says_it_keeps_what_it_forgot: Bug::NoFirst,
     a_bus_that_is_never_healed: Bug::NoPoll,
     a_server_whose_loss_is_not_published: Bug::NoHubLost,
+    hubs_that_share_an_id: Bug::HubIdTwice,
+    a_commit_of_a_dead_server_that_is_not_in_the_feed: Bug::OrphanNotPublished,
+    the_end_of_a_session_that_is_on_the_bus_only: Bug::RevokeOnBusOnly,
     a_client_that_forgets_its_outbox: Bug::ForgetOutbox,
     a_client_that_forgets_the_files_in_its_outbox: Bug::ForgetFiles,
     a_log_that_applies_changes_later: Bug::AppliedBeside,
@@ -48,6 +51,22 @@ each_is_caught! {
     a_sweep_that_removes_files_of_messages: Bug::SweepAttached,
     a_sweep_that_leaves_deleted_files: Bug::KeepDeletedFiles,
     a_sweep_that_forgets_before_it_removes: Bug::ForgetFirst,
+}
+
+#[cfg(feature = "planted-bugs")]
+mod between_servers {
+    use chat_cluster::PlantedBug;
+    use chat_simulator::Bug;
+
+    use super::caught;
+
+    each_is_caught! {
+        that_do_not_hold_conversations_back: Bug::Cluster(PlantedBug::HoldIgnored),
+        that_jump_gaps: Bug::Cluster(PlantedBug::SeenJumpsGap),
+        that_answer_before_what_is_held: Bug::Cluster(PlantedBug::ReceiptBeforeHold),
+        that_give_silent_servers_up: Bug::Cluster(PlantedBug::ExpireOnBusLoss),
+        that_tell_snapshots_uncompared: Bug::Cluster(PlantedBug::SnapshotUncompared),
+    }
 }
 
 #[cfg(feature = "planted-bugs")]
