@@ -34,8 +34,25 @@ export function addressOfFile({ id = "", name }) {
 export function previewOf(file, mayMove) {
   const { type, size, width = 0, height = 0 } = file;
   const isSmall = size <= SMALL_BYTES && Math.max(width, height) <= PREVIEW_PX;
-  const moves = type === "image/gif" && mayMove && size <= MOVING_MAX_BYTES;
+  const moves = type === "image/gif" && mayMove && size <= MOVING_MAX_BYTES && hasModestSize(file);
   return isSmall || moves ? addressOfFile(file) : `${addressOfFile(file)}?preview`;
+}
+
+/**
+ * Whether a picture of which the server makes no preview is shown itself.
+ * @param {FileOf} file
+ */
+export function isShownItself(file) {
+  return file.size <= ORIGINAL_MAX_BYTES && hasModestSize(file);
+}
+
+/**
+ * Whether a browser may decode a picture that nobody has asked for. A file of a few kilobytes may
+ * have a thousand million pixels, four bytes each.
+ * @param {FileOf} file
+ */
+function hasModestSize({ width = 0, height = 0 }) {
+  return width * height <= PIXELS_MAX;
 }
 
 /**
@@ -111,6 +128,10 @@ const AUDIOS = new Set(["audio/mpeg", "audio/mp4", "audio/aac", "audio/ogg", "au
 const PREVIEW_PX = 720;
 const SMALL_BYTES = 150_000;
 const MOVING_MAX_BYTES = 6_000_000;
+/** A picture without a preview is loaded itself up to this size. */
+const ORIGINAL_MAX_BYTES = 6_000_000;
+/** That of the server's `picture_pixels_max`. */
+const PIXELS_MAX = 25_000_000;
 const BOX_WIDTH_PX = 400;
 const BOX_HEIGHT_PX = 320;
 const SIDE_MIN_PX = 96;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { boxOf, chosen, cleanName, columnsOf, kindOf, labelOf, previewOf, summaryOf } from "../logic/files.js";
+import { boxOf, chosen, cleanName, columnsOf, isShownItself, kindOf, labelOf, previewOf, summaryOf } from "../logic/files.js";
 import { AT_ONCE, SILENT_MS, Uploads } from "../logic/uploads.js";
 import { World } from "./world.js";
 
@@ -192,6 +192,13 @@ test("names have no paths and nothing that turns the writing direction", () => {
     [summaryOf({ text: "hi", files: [file("a")] }, photos), summaryOf({ text: "", files: [file("a", SIZE), plan, file("b", SIZE)] }, photos), summaryOf({ text: "", files: [plan] }, photos)],
     ["hi", "2 photos, plan.pdf", "plan.pdf"],
   );
+});
+
+test("a picture of very many pixels is not decoded by those who have not asked for it", () => {
+  const of = (/** @type {Partial<import("../logic/outbox.js").FileOf>} */ more) => ({ id: "i", name: "a", type: "image/gif", size: 40_000, width: 800, height: 800, ...more });
+  const huge = { width: 20_000, height: 20_000 };
+  assert.deepEqual([of({}), of(huge)].map((file) => previewOf(file, true)), ["/files/i/a", "/files/i/a?preview"]);
+  assert.deepEqual([of({}), of(huge), of({ size: 7_000_000 })].map(isShownItself), [true, false, false]);
 });
 
 test("too many and too large files are not taken, and the others are", () => {

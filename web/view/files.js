@@ -2,7 +2,7 @@
 // that play where they are, and cards for everything else.
 
 import { filesHere } from "../files-here.js";
-import { addressOfFile, boxOf, columnsOf, kindOf, labelOf, previewOf, summaryOf } from "../logic/files.js";
+import { addressOfFile, boxOf, columnsOf, isShownItself, kindOf, labelOf, previewOf, summaryOf } from "../logic/files.js";
 import { t, wantLaterWords } from "../words.js";
 import { element, isolated, symbol } from "./dom.js";
 import { sizeOf } from "./sizes.js";
@@ -133,7 +133,7 @@ function pictureCell() {
   image.onerror = () => {
     const original = shown?.id ? addressOfFile(shown) : "";
     // Of some pictures the server makes no preview.
-    if (wanted === `${original}?preview` && navigator.onLine && (shown?.size ?? 0) <= ORIGINAL_MAX_BYTES) load(original);
+    if (wanted === `${original}?preview` && navigator.onLine && shown && isShownItself(shown)) load(original);
     else node.classList.add("broken");
   };
   filesHere.addEventListener("network", () => {
@@ -307,5 +307,3 @@ addSymbols({
 
 /** Symbols by the first part of a type. @type {Record<string, string>} */
 const SIGNS = { video: "film", audio: "sound" };
-/** A picture without a preview is loaded itself up to this size. */
-const ORIGINAL_MAX_BYTES = 6_000_000;

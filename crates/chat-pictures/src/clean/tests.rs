@@ -149,6 +149,25 @@ fn a_picture_without_metadata_stays_as_it_is() {
 }
 
 #[test]
+fn a_gif_is_as_large_as_its_frames() {
+    let mut file = encoded(ImageFormat::Gif);
+    file[6..10].copy_from_slice(&[1, 0, 1, 0]);
+    let (found, copy) = cleaned(&file, ImageFormat::Gif);
+    assert_eq!(found, Cleaned::Picture { dimensions: (40, 24) });
+    assert_eq!(copy, file);
+    // A second frame in the place of the end, and something behind it.
+    assert_eq!(file.pop(), Some(b';'));
+    file.extend(b",\x10\x27\0\0\x10\x27\x01\0\0\x02\x01\x00\0;behind");
+    let (found, copy) = cleaned(&file, ImageFormat::Gif);
+    assert_eq!(found, Cleaned::Picture { dimensions: (20_000, 24) });
+    assert_eq!(copy, file);
+    for end in 0..file.len() {
+        let (found, copy) = cleaned(&file[..end], ImageFormat::Gif);
+        assert!(found == Cleaned::NotAPicture || copy == file[..end], "{end}");
+    }
+}
+
+#[test]
 fn no_cut_or_changed_picture_brings_its_metadata_back() {
     for format in FORMATS {
         let file = with_metadata(format, 6);
