@@ -34,7 +34,9 @@ struct Cast {
 
 impl Cast {
     async fn new() -> Self {
-        let chat = Chat::start().await;
+        // At one read of the store the frames behind it wait, so that the answer to a frame comes
+        // before that to the next one.
+        let chat = Chat::with(|options| options.shards.hub.client_history_reads_max = 1).await;
         let mut cookies = vec![String::new()];
         for name in &USERS[1..] {
             cookies.push(chat.sign_in(name).await);

@@ -126,6 +126,6 @@ impl Wire {
             self.stream.read_exact(&mut payload).await.ok()?;
             Some((opcode, payload))
         };
-        tokio::time::timeout(Duration::from_secs(10), frame).await.expect("something within 10 s")
+        tokio::time::timeout(Duration::from_secs(30), frame).await.expect("something within 30 s")
     }
 }
