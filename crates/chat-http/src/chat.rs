@@ -89,7 +89,7 @@ impl Chat {
         parts.rooms.add_rooms(&rooms, now_ms()).await.map_err(StartError::Rooms)?;
         let pushes = Pushes::new(options.outgoing_private);
         if options.push.enabled {
-            options.shards.stored = pushes.hook();
+            options.shards.stored = options.shards.stored.and(pushes.note_stored());
         }
         let shards = Shards::start(options.shards.clone(), parts.log.clone());
         let shards = Arc::new(shards.map_err(StartError::Shards)?);

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chat_core::{MessagesFrom, PageLimits, Topic};
-use chat_shard::{StoredHook, causes, now_ms};
+use chat_core::{Entry, MessagesFrom, PageLimits, Topic};
+use chat_shard::{causes, now_ms};
 use chat_store::{DuePush, PushResult, StoreError};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -92,9 +92,9 @@ impl Pushes {
     }
 
     /// Notes the topics of messages that are stored.
-    pub(crate) fn hook(self: &Arc<Self>) -> StoredHook {
+    pub(crate) fn note_stored(self: &Arc<Self>) -> impl Fn(&[Arc<Entry>]) + Send + Sync + use<> {
         let pushes = Arc::clone(self);
-        StoredHook::new(move |entries| {
+        move |entries: &[Arc<Entry>]| {
             if !pushes.has_subscriptions.load(Ordering::Relaxed) {
                 return;
             }
@@ -108,7 +108,7 @@ impl Pushes {
             }
             drop(noted);
             pushes.changed.notify_one();
-        })
+        }
     }
 
     /// A browser has a subscription from now on.

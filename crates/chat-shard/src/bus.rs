@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 
 use crate::files_hook::FilesHook;
 use crate::followers::Followers;
-use crate::hooks::HookSet;
 use crate::log_queue::Failure;
 use crate::routing::{Origin, Routing, receipts_of_calls, retried};
 use crate::shared_inbox::{Item, SharedInbox};
@@ -21,7 +20,6 @@ pub(crate) struct Bus {
     routing: Mutex<Routing>,
     files_taken_back: FilesHook,
     stored: StoredHook,
-    hooks: HookSet,
     followers: Arc<Followers>,
     calls: Mutex<Calls>,
 }
@@ -41,7 +39,6 @@ impl Bus {
             routing: Mutex::default(),
             files_taken_back: FilesHook::default(),
             stored: StoredHook::default(),
-            hooks: HookSet::default(),
             followers: Arc::default(),
             calls: Mutex::default(),
         }
@@ -55,11 +52,6 @@ impl Bus {
     /// The same with a hook for the entries that are stored.
     pub(crate) fn with_stored_hook(self, stored: StoredHook) -> Self {
         Self { stored, ..self }
-    }
-
-    /// The same with hooks that are told what is stored.
-    pub(crate) fn with_hooks(self, hooks: HookSet) -> Self {
-        Self { hooks, ..self }
     }
 
     /// Who follows topics without being a shard.
@@ -114,13 +106,12 @@ impl Bus {
     /// hook was told which files it takes back.
     pub(crate) fn publish(&self, commit: &Commit, origins: &[(Origin, usize)]) {
         self.files_taken_back.call(&commit.files_taken_back);
-        self.stored.call(&commit.entries);
         let deliveries = self.lock().deliveries(commit, origins, self.inboxes.len());
         for (shard, item) in deliveries {
             self.inboxes[shard].push(item);
         }
         self.followers.publish(&commit.entries);
-        self.hooks.stored(&commit.entries);
+        self.stored.call(&commit.entries);
         if origins.iter().any(|(origin, _)| matches!(origin, Origin::Call(_))) {
             self.answer_calls(receipts_of_calls(commit.receipts.clone(), origins));
         }

@@ -7,9 +7,11 @@ use std::sync::Arc;
 #[cfg(feature = "sockets")]
 use std::time::Duration;
 
-use chat_core::{Body, Draft, Entry, MessageText, RoomName, Topic, Username};
+use chat_core::{Body, Draft, MessageText, RoomName, Topic, Username};
 
-/// What the program around the chat says about messages and joins. Each method may be left out.
+/// What the program around the chat says about messages and joins. Each method may be left out. A
+/// program that only wants to know what is stored uses
+/// [`ShardOptions::stored`](crate::ShardOptions::stored).
 ///
 /// An answer must come in [`ShardOptions::hook_timeout`](crate::ShardOptions::hook_timeout). If it
 /// does not, nothing is stored: v2 clients are answered `unavailable` and send again, v1 clients
@@ -36,12 +38,6 @@ pub trait Hooks: Send + Sync {
     fn judges_joins(&self) -> bool {
         false
     }
-
-    /// Is told of entries that are stored, in the order of each topic: messages and changes. It is
-    /// called once for each commit, must not block, and is not called for entries whose commit's
-    /// answer was lost: who needs all of them uses
-    /// [`ChatHandle::entries`](crate::ChatHandle::entries).
-    fn stored(&self, _entries: &[Arc<Entry>]) {}
 }
 
 /// The answer of a hook.
@@ -96,14 +92,6 @@ impl HookSet {
         match self.0.as_ref().filter(|hooks| hooks.judges_joins()) {
             Some(hooks) => tokio::time::timeout(timeout, hooks.may_join(user, room)).await.ok(),
             None => Some(true),
-        }
-    }
-
-    /// Tells the hooks of entries that are stored.
-    #[cfg(feature = "sockets")]
-    pub(crate) fn stored(&self, entries: &[Arc<Entry>]) {
-        if let Some(hooks) = self.0.as_ref().filter(|_| !entries.is_empty()) {
-            hooks.stored(entries);
         }
     }
 }

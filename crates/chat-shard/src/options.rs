@@ -55,7 +55,7 @@ pub struct ShardOptions {
     pub files_taken_back: FilesHook,
     /// Is told which entries are stored.
     pub stored: StoredHook,
-    /// Judge messages and joins, and are told what is stored.
+    /// Judge messages and joins.
     pub hooks: HookSet,
     /// The time in which the hooks must answer; past it, nothing is stored. Shorter than the five
     /// seconds in which a hub gives a draft up.

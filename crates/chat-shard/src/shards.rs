@@ -75,8 +75,7 @@ impl Shards {
             (0..count).map(|_| Arc::new(SharedInbox::new(options.inbox_max_bytes))).collect();
         let bus = Bus::new(inboxes.clone())
             .with_hook(options.files_taken_back.clone())
-            .with_stored_hook(options.stored.clone())
-            .with_hooks(options.hooks.clone());
+            .with_stored_hook(options.stored.clone());
         let bus = Arc::new(bus);
         let (tasks, failed) = (TaskTracker::new(), CancellationToken::new());
         let (writer, writing) = LogWriter::new(

@@ -12,7 +12,7 @@ use chat_core::{
 };
 use chat_shard::{
     Author, ChatHandle, Followed, HandleParts, HookFuture, HookSet, Hooks, Post, PostError, Proposed,
-    ShardOptions, Shards, Verdict,
+    ShardOptions, Shards, StoredHook, Verdict,
 };
 use chat_store::{MemoryStore, NewUser, RoomRepository as _, UserRepository as _};
 
@@ -119,10 +119,7 @@ async fn the_rules_of_sockets_hold() {
 }
 
 /// Refuses "no", replaces "old", never answers to "wait".
-#[derive(Default)]
-struct Strict {
-    stored: Mutex<Vec<String>>,
-}
+struct Strict;
 
 impl Hooks for Strict {
     fn before_append<'a>(&'a self, proposed: Proposed<'a>) -> HookFuture<'a, Verdict> {
@@ -135,18 +132,21 @@ impl Hooks for Strict {
             }
         })
     }
-
-    fn stored(&self, entries: &[Arc<Entry>]) {
-        let texts = entries.iter().map(|entry| entry.body.text().to_owned());
-        self.stored.lock().unwrap().extend(texts);
-    }
 }
 
 #[tokio::test]
 async fn hooks_refuse_and_replace_and_a_hook_that_hangs_lets_nothing_through() {
-    let hooks = Arc::new(Strict::default());
+    let noted = [(); 2].map(|()| Arc::new(Mutex::new(Vec::new())));
+    let note = |texts: &Arc<Mutex<Vec<String>>>| {
+        let texts = Arc::clone(texts);
+        move |entries: &[Arc<Entry>]| {
+            let stored = entries.iter().map(|entry| entry.body.text().to_owned());
+            texts.lock().unwrap().extend(stored);
+        }
+    };
     let options = ShardOptions {
-        hooks: HookSet::new(hooks.clone()),
+        hooks: HookSet::new(Arc::new(Strict)),
+        stored: StoredHook::new(note(&noted[0])).and(note(&noted[1])),
         hook_timeout: Duration::from_millis(500),
         ..ShardOptions::default()
     };
@@ -161,6 +161,8 @@ async fn hooks_refuse_and_replace_and_a_hook_that_hangs_lets_nothing_through() {
     assert!(send("no", "2").await.unwrap().duplicate);
     assert_eq!(send("yes", "1").await.unwrap().seq, 2);
     assert_eq!(chat.texts().await, ["new", "yes"]);
-    assert_eq!(*hooks.stored.lock().unwrap(), ["new", "yes"]);
+    for texts in noted {
+        assert_eq!(*texts.lock().unwrap(), ["new", "yes"]);
+    }
     chat.shards.stop().await;
 }
