@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::process_metrics::ProcessMetrics;
 
@@ -19,7 +19,6 @@ type Level = Gauge<u64, AtomicU64>;
 /// The metrics of a server. Each part of the server has handles of its own, so that
 /// counting is one atomic addition.
 pub(crate) struct Metrics {
-    registry: Registry,
     logins: Family<Login, Counter>,
     limit_refusals: Family<Limit, Counter>,
     hash_queue: Level,
@@ -51,6 +50,7 @@ pub(crate) struct Metrics {
     store_up: Level,
     last_backup: Level,
     certificate_end: Level,
+    registry: Registry,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -88,157 +88,99 @@ struct Outcome {
 impl Metrics {
     /// Registers the metrics of this crate and those of the shards.
     pub(crate) fn new(shards: &chat_shard::Metrics) -> Self {
-        let mut metrics = Self {
-            registry: Registry::default(),
-            logins: Family::default(),
-            limit_refusals: Family::default(),
-            hash_queue: Level::default(),
-            hash_queue_max: Level::default(),
-            tls_handshakes: Family::default(),
-            http_connections: Level::default(),
-            http_connections_max: Level::default(),
-            trimmed: Counter::default(),
-            searches: Family::default(),
-            search_seconds: Histogram::new(SEARCH_SECONDS),
-            search_indexed: Counter::default(),
-            search_damaged: Counter::default(),
-            search_left: Level::default(),
-            pushes: Family::default(),
-            push_subscriptions: Level::default(),
-            uploads: Family::default(),
-            uploaded_bytes: Counter::default(),
-            downloads: Counter::default(),
-            previews: Family::default(),
-            files: Level::default(),
-            file_bytes: Level::default(),
-            files_deleted: Counter::default(),
-            registrations_refused_by_disk: Counter::default(),
-            disk_free_bytes: Level::default(),
-            disk_free_min_bytes: Level::default(),
-            picture_queue: Level::default(),
-            http_responses: Family::default(),
-            http_seconds: Family::new_with_constructor(|| Histogram::new(HTTP_SECONDS)),
-            store_up: Level::default(),
-            last_backup: Level::default(),
-            certificate_end: Level::default(),
-        };
-        let registry = metrics.registry.sub_registry_with_prefix("chat");
-        registry.register("logins", "Sign-ins, by outcome", metrics.logins.clone());
-        registry.register(
-            "limit_refusals",
-            "What a limit refused, by its setting: requests, sign-ins, registrations, connections",
-            metrics.limit_refusals.clone(),
-        );
-        registry.register("hash_queue", "Passwords that wait to be hashed", metrics.hash_queue.clone());
-        registry.register("hash_queue_max", "How many may", metrics.hash_queue_max.clone());
-        registry.register(
-            "pushes",
-            "Attempts to notify browsers that show no page, by outcome",
-            metrics.pushes.clone(),
-        );
-        registry.register(
-            "push_subscriptions",
-            "Browsers that are to be notified, at most a minute ago",
-            metrics.push_subscriptions.clone(),
-        );
-        registry.register("tls_handshakes", "Handshakes of TLS, by outcome", metrics.tls_handshakes.clone());
-        registry.register(
-            "http_connections",
-            "Connections that speak HTTP",
-            metrics.http_connections.clone(),
-        );
-        registry.register("http_connections_max", "How many may", metrics.http_connections_max.clone());
-        registry.register("trimmed", "Old messages that were removed", metrics.trimmed.clone());
-        registry.register("searches", "Searches, by outcome", metrics.searches.clone());
-        registry.register(
-            "search_seconds",
-            "How long searches took, with the wait for others",
-            metrics.search_seconds.clone(),
-        );
-        registry.register(
-            "search_indexed",
-            "Messages that were indexed for the search, also again",
-            metrics.search_indexed.clone(),
-        );
-        registry.register(
-            "search_damaged",
-            "Times that the index of the search was damaged, and was deleted to be made anew",
-            metrics.search_damaged.clone(),
-        );
-        registry.register(
-            "search_left",
-            "About how many entries are not indexed yet",
-            metrics.search_left.clone(),
-        );
-        metrics.register_files();
-        metrics.register_operation();
-        shards.register(metrics.registry.sub_registry_with_prefix("chat"));
-        metrics
-    }
-
-    fn register_files(&mut self) {
-        let registry = self.registry.sub_registry_with_prefix("chat");
-        registry.register("uploads", "Uploads of files, by outcome", self.uploads.clone());
-        registry.register("uploaded_bytes", "Bytes of stored uploads", self.uploaded_bytes.clone());
-        registry.register("downloads", "Files and parts of files that were sent", self.downloads.clone());
-        registry.register("previews", "Previews that were made, by outcome", self.previews.clone());
-        registry.register("picture_queue", "Pictures that wait to be decoded", self.picture_queue.clone());
-        registry.register("files", "Files, as of the last look for files to delete", self.files.clone());
-        registry.register("file_bytes", "Their bytes", self.file_bytes.clone());
-        registry.register("files_deleted", "Files that were deleted", self.files_deleted.clone());
-        registry.register(
-            "registrations_refused_by_disk",
-            "Registrations that were refused because the disk is almost full",
-            self.registrations_refused_by_disk.clone(),
-        );
-        registry.register(
-            "disk_free_bytes",
-            "Free bytes on the disk with the fewest",
-            self.disk_free_bytes.clone(),
-        );
-        registry.register(
-            "disk_free_min_bytes",
-            "Free bytes below which uploads are refused; below half of it registrations, too",
-            self.disk_free_min_bytes.clone(),
-        );
-    }
-
-    fn register_operation(&mut self) {
-        self.registry.register_collector(Box::new(ProcessMetrics::starting_now()));
-        let registry = self.registry.sub_registry_with_prefix("chat");
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(ProcessMetrics::starting_now()));
+        let chat = registry.sub_registry_with_prefix("chat");
+        shards.register(chat);
         let build = [("version", env!("CARGO_PKG_VERSION")), ("revision", REVISION)];
-        registry.register("build", "The version of the server", Info::new(build.to_vec()));
-        registry.register(
-            "http_responses",
-            "Answers, by the class of their status",
-            self.http_responses.clone(),
-        );
-        registry.register(
-            "http_seconds",
-            "How long answers took, up to their head, by route",
-            self.http_seconds.clone(),
-        );
-        registry.register("store_up", "1 if the store works, 0 if not", self.store_up.clone());
-        registry.register(
-            "last_backup_timestamp_seconds",
-            "When the last backup was made, in Unix time; 0: never",
-            self.last_backup.clone(),
-        );
-        registry.register(
-            "tls_certificate_expires_timestamp_seconds",
-            "When the certificate ends that new connections get, in Unix time; 0: there is none",
-            self.certificate_end.clone(),
-        );
+        chat.register("build", "The version of the server", Info::new(build.to_vec()));
+        let metrics = Self {
+            logins: new(chat, "logins", "Sign-ins, by outcome"),
+            limit_refusals: new(
+                chat,
+                "limit_refusals",
+                "What a limit refused, by its setting: requests, sign-ins, registrations, connections",
+            ),
+            hash_queue: new(chat, "hash_queue", "Passwords that wait to be hashed"),
+            hash_queue_max: new(chat, "hash_queue_max", "How many may"),
+            tls_handshakes: new(chat, "tls_handshakes", "Handshakes of TLS, by outcome"),
+            http_connections: new(chat, "http_connections", "Connections that speak HTTP"),
+            http_connections_max: new(chat, "http_connections_max", "How many may"),
+            trimmed: new(chat, "trimmed", "Old messages that were removed"),
+            searches: new(chat, "searches", "Searches, by outcome"),
+            search_seconds: add(
+                chat,
+                "search_seconds",
+                "How long searches took, with the wait for others",
+                Histogram::new(SEARCH_SECONDS),
+            ),
+            search_indexed: new(
+                chat,
+                "search_indexed",
+                "Messages that were indexed for the search, also again",
+            ),
+            search_damaged: new(
+                chat,
+                "search_damaged",
+                "Times that the index of the search was damaged, and was deleted to be made anew",
+            ),
+            search_left: new(chat, "search_left", "About how many entries are not indexed yet"),
+            pushes: new(chat, "pushes", "Attempts to notify browsers that show no page, by outcome"),
+            push_subscriptions: new(
+                chat,
+                "push_subscriptions",
+                "Browsers that are to be notified, at most a minute ago",
+            ),
+            uploads: new(chat, "uploads", "Uploads of files, by outcome"),
+            uploaded_bytes: new(chat, "uploaded_bytes", "Bytes of stored uploads"),
+            downloads: new(chat, "downloads", "Files and parts of files that were sent"),
+            previews: new(chat, "previews", "Previews that were made, by outcome"),
+            files: new(chat, "files", "Files, as of the last look for files to delete"),
+            file_bytes: new(chat, "file_bytes", "Their bytes"),
+            files_deleted: new(chat, "files_deleted", "Files that were deleted"),
+            registrations_refused_by_disk: new(
+                chat,
+                "registrations_refused_by_disk",
+                "Registrations that were refused because the disk is almost full",
+            ),
+            disk_free_bytes: new(chat, "disk_free_bytes", "Free bytes on the disk with the fewest"),
+            disk_free_min_bytes: new(
+                chat,
+                "disk_free_min_bytes",
+                "Free bytes below which uploads are refused; below half of it registrations, too",
+            ),
+            picture_queue: new(chat, "picture_queue", "Pictures that wait to be decoded"),
+            http_responses: new(chat, "http_responses", "Answers, by the class of their status"),
+            http_seconds: add(
+                chat,
+                "http_seconds",
+                "How long answers took, up to their head, by route",
+                Family::new_with_constructor(|| Histogram::new(HTTP_SECONDS)),
+            ),
+            store_up: new(chat, "store_up", "1 if the store works, 0 if not"),
+            last_backup: new(
+                chat,
+                "last_backup_timestamp_seconds",
+                "When the last backup was made, in Unix time; 0: never",
+            ),
+            certificate_end: new(
+                chat,
+                "tls_certificate_expires_timestamp_seconds",
+                "When the certificate ends that new connections get, in Unix time; 0: there is none",
+            ),
+            registry,
+        };
         // From 0 on, so that the first increase is one, too.
         for class in CLASSES {
-            drop(self.http_responses.get_or_create(&Class { class }));
+            drop(metrics.http_responses.get_or_create(&Class { class }));
         }
         for limit in LIMITS {
-            drop(self.limit_refusals.get_or_create(&Limit { limit }));
+            drop(metrics.limit_refusals.get_or_create(&Limit { limit }));
         }
         for outcome in ["accepted", "refused", "limited", "error", "banned"] {
-            drop(self.logins.get_or_create(&Login { outcome }));
+            drop(metrics.logins.get_or_create(&Login { outcome }));
         }
+        metrics
     }
 
     /// Counts an answer. `route` is the path of its row in the table of routes.
@@ -365,6 +307,17 @@ impl Metrics {
     }
 }
 
+/// A new metric, registered.
+fn new<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    add(registry, name, help, M::default())
+}
+
+/// Registers a metric.
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
 /// What the builder of a release calls its source.
 const REVISION: &str = match option_env!("CHAT_REVISION") {
     Some(revision) => revision,
@@ -373,7 +326,7 @@ const REVISION: &str = match option_env!("CHAT_REVISION") {
 /// The classes of status.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// Limits that refuse requests, sign-ins and connections, by their settings.
-const LIMITS: [&str; 23] = [
+const LIMITS: [&str; 25] = [
     "accounts_max",
     "account_failures_max",
     "address_failures_max",
@@ -383,7 +336,9 @@ const LIMITS: [&str; 23] = [
     "file_max_bytes",
     "files_max_bytes",
     "hash_queue_max",
+    "lists_per_minute",
     "max_connections",
+    "message_rate",
     "network_failures_max",
     "network_sign_ins_max",
     "picture_queue_max",
