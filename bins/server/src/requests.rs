@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use chat_core::{ReservedNames, RoomName, RoomTextError, SessionId, Username, parse_room_description};
-use chat_http::{BotStores, make_bot, make_webhook};
+use chat_http::{make_bot, make_webhook};
 use chat_store::{AuditAction, NewBan, NewUser, RoleChange, StoreError, Stores, User};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -360,8 +360,7 @@ impl Context {
     async fn add_bot(&self, name: &str, rooms: &[String]) -> Result<Done, Box<dyn Error>> {
         let name = new_name(name)?;
         let rooms = rooms.iter().map(|room| RoomName::parse(room)).collect::<Result<Vec<_>, _>>()?;
-        let stores = BotStores { users: &*self.stores.users, bots: &*self.stores.bots };
-        let token = make_bot(stores, name.clone(), rooms, None, now_ms()).await?;
+        let token = make_bot(&*self.stores.bots, name.clone(), rooms, None, now_ms()).await?;
         Ok(format!("{} is a bot now. Its token, which is shown once:\n{token}\n", shown(&name)).into())
     }
 

@@ -169,7 +169,7 @@ settings! {
     REGISTRATIONS_PER_HOUR = number("registrations_per_hour", "COUNT", 1, MILLION, "1000",
         "Accounts that can be created within an hour from all addresses; as many at once");
     ACCOUNTS_MAX = number("accounts_max", "COUNT", 1, 1_000 * MILLION, "no limit",
-        "Accounts above which none can be registered; the operator can still create some");
+        "Accounts above which none can be registered, bots left out; the operator can still create some");
     PASSWORD_MIN_CHARS = number("password_min_chars", "COUNT", 1, 128, "8",
         "Characters of a new password, which is also not the user's name; older passwords stay valid");
     COMMON_PASSWORDS = one_of("common_passwords", &["refused", "allowed"], "refused",

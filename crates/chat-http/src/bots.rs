@@ -2,17 +2,9 @@
 
 use chat_auth::NO_PASSWORD;
 use chat_core::{ReservedNames, RoomName, Username};
-use chat_store::{BotRepository, NewBot, NewUser, NewWebhook, StoreError, UserRepository};
+use chat_store::{BotRepository, NewBot, NewUser, NewWebhook, StoreError};
 
 use crate::secret::{self, Secret};
-
-/// The stores in which bots are made.
-pub struct BotStores<'a> {
-    /// The accounts.
-    pub users: &'a dyn UserRepository,
-    /// The bots.
-    pub bots: &'a dyn BotRepository,
-}
 
 /// Why a bot or a webhook is not made.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +36,7 @@ pub const BOT_ROOMS_MAX: usize = 100;
 ///
 /// [`BotRefused`].
 pub async fn make_bot(
-    stores: BotStores<'_>,
+    bots: &dyn BotRepository,
     name: Username,
     rooms: Vec<RoomName>,
     by: Option<Username>,
@@ -57,34 +49,14 @@ pub async fn make_bot(
         return Err(BotRefused::Rooms);
     }
     let token = secret::bot_token();
-    let bot = NewBot {
-        name: name.clone(),
-        token: secret::hash(&token),
-        rooms,
-        by: by.clone(),
-        created_at_ms: now_ms,
-    };
-    if !stores.bots.put_bot(&bot).await? {
-        return Err(BotRefused::NameTaken);
-    }
     let password_hash = NO_PASSWORD.to_owned();
-    let account = NewUser { name: name.clone(), password_hash, avatar: None, created_at_ms: now_ms };
-    match stores.users.create_user(&account).await {
+    let account = NewUser { name, password_hash, avatar: None, created_at_ms: now_ms };
+    let bot = NewBot { account, token: secret::hash(&token), rooms, by };
+    match bots.put_bot(&bot).await {
         Ok(()) => Ok(token),
-        // The bot was there before; or somebody has registered the name in between.
-        Err(StoreError::NameTaken)
-            if stores.users.find_user(&name).await?.is_some_and(|user| !user.has_password()) =>
-        {
-            Ok(token)
-        }
-        Err(error) => {
-            stores.bots.revoke_bot(&name, by.as_ref(), now_ms).await?;
-            Err(match error {
-                StoreError::NameTaken => BotRefused::NameTaken,
-                StoreError::NameConfusable => BotRefused::Name,
-                error => error.into(),
-            })
-        }
+        Err(StoreError::NameTaken) => Err(BotRefused::NameTaken),
+        Err(StoreError::NameConfusable) => Err(BotRefused::Name),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -102,7 +102,7 @@ pub use acme_challenges::AcmeChallenges;
 pub use app::{ChatStore, Parts};
 pub use avatar::{avatar_file_name, read_avatar, remove_avatar, write_avatar};
 pub use base_path::{BasePath, InvalidBasePath};
-pub use bots::{BOT_ROOMS_MAX, BotRefused, BotStores, make_bot, make_webhook};
+pub use bots::{BOT_ROOMS_MAX, BotRefused, make_bot, make_webhook};
 pub use certificate_end::CertificateEnd;
 pub use chat::{Chat, StartError};
 pub use chat_files::{FilesLocation, InvalidFilesUrl, S3Location};

@@ -212,6 +212,10 @@ impl Inner {
             || (self.users.contains_key(name) && self.subjects.values().any(|user| user == name))
     }
 
+    fn count_users(&self) -> u64 {
+        (self.users.len() - self.bots.len()) as u64
+    }
+
     fn create(&mut self, user: &NewUser) {
         let NewUser { name, password_hash, avatar, created_at_ms } = user.clone();
         self.administration.drop_links_of(&name);
@@ -319,7 +323,7 @@ impl UserRepository for MemoryStore {
     }
 
     fn count_users(&self) -> StoreFuture<'_, u64> {
-        Box::pin(async move { Ok(self.lock().users.len() as u64) })
+        Box::pin(async move { Ok(self.lock().count_users()) })
     }
 
     fn is_avatar_used<'a>(&'a self, avatar: &'a str) -> StoreFuture<'a, bool> {

@@ -144,7 +144,7 @@ pub trait UserRepository: Send + Sync {
         now_ms: u64,
     ) -> StoreFuture<'a, RoleChange>;
 
-    /// The number of accounts.
+    /// The number of accounts, those of [bots](crate::BotRepository) left out.
     fn count_users(&self) -> StoreFuture<'_, u64>;
 
     /// Lists all administrators, in the order of their names.

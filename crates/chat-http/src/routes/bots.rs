@@ -9,7 +9,7 @@ use super::accounts::named;
 use super::call::Call;
 use super::{administrator, json};
 use crate::answer::{self, Body, Nothing};
-use crate::bots::{BotStores, make_bot, make_webhook};
+use crate::bots::{make_bot, make_webhook};
 use crate::error::HttpError;
 
 /// All bots.
@@ -78,8 +78,7 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
     let BotOrder { name, rooms } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let name = Username::parse(&name)?;
     let rooms = rooms.iter().map(|room| RoomName::parse(room)).collect::<Result<_, _>>()?;
-    let stores = BotStores { users: &*app.parts.users, bots: &*app.parts.bots };
-    let token = make_bot(stores, name.clone(), rooms, Some(me.user.clone()), now_ms()).await?;
+    let token = make_bot(&*app.parts.bots, name.clone(), rooms, Some(me.user.clone()), now_ms()).await?;
     tracing::warn!(bot = name.as_str(), by = me.user.as_str(), "made a bot, or gave it a new token");
     let name = name.as_str().to_owned();
     Ok(answer::json(StatusCode::CREATED, &BotToken { name, token }))

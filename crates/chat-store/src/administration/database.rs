@@ -78,6 +78,11 @@ pub(crate) async fn give_account<S: Statements>(
     Ok(if is_given { Ok(()) } else { Err(StoreError::NameTaken) })
 }
 
+/// Counts the accounts of people.
+pub(crate) async fn count_users<S: Statements>(mut statements: S) -> Result<u64, S::Error> {
+    Ok(statements.row(COUNT_USERS, &[]).await?.ok_or(NO_ANSWER)?.number(0)?)
+}
+
 /// Checks that there is space for another account. The caller keeps other transactions from making
 /// accounts that this one does not see.
 pub(crate) async fn check_accounts<S: Statements>(
@@ -402,7 +407,11 @@ const NO_ANSWER: StoreError = StoreError::Damaged { what: "no answer" };
 const HAS_ACCOUNT: &str = "SELECT 1 FROM users WHERE username = $1";
 
 /// It counts no further than to the limit.
-const COUNT_ACCOUNTS: &str = "SELECT count(*) FROM (SELECT 1 FROM users LIMIT $1) AS counted";
+const COUNT_USERS: &str = "SELECT count(*) FROM users AS u
+    WHERE NOT EXISTS (SELECT 1 FROM bots AS b WHERE b.username = u.username)";
+const COUNT_ACCOUNTS: &str = "SELECT count(*) FROM (
+    SELECT 1 FROM users AS u WHERE NOT EXISTS (SELECT 1 FROM bots AS b WHERE b.username = u.username)
+    LIMIT $1) AS counted";
 
 const HAS_PASSWORD: &str = "SELECT 1 FROM users WHERE username = $1 AND password_hash LIKE '$%'";
 

@@ -305,7 +305,7 @@ impl ProfileField {
 pub struct RegistrationTerms<'a> {
     /// The hash of the secret of the invitation that is used.
     pub invite: Option<&'a SecretHash>,
-    /// The number of accounts of this database, made by whichever server, from which on no other
+    /// The number of accounts of this database, bots left out and made by whichever server, from which on no other
     /// one is registered; `None`: no limit.
     pub accounts_max: Option<u64>,
     /// The user of an OpenID provider whose account it becomes.

@@ -10,21 +10,19 @@ use crate::statements::{Statements, Value};
 use crate::{AuditAction, StoreError, columns};
 use Value::{Number, Text, TextOrNull};
 
-pub(crate) async fn put<S: Statements>(statements: &mut S, bot: &NewBot) -> Result<bool, S::Error> {
-    let name = Text(bot.name.as_str());
+/// Whether there is a bot of this name, with its account.
+pub(crate) async fn has<S: Statements>(statements: &mut S, name: &Username) -> Result<bool, S::Error> {
+    Ok(statements.row(HAS, &[Text(name.as_str())]).await?.is_some())
+}
+
+/// Stores a bot whose account is there.
+pub(crate) async fn put<S: Statements>(statements: &mut S, bot: &NewBot) -> Result<(), S::Error> {
+    let (name, at_ms) = (Text(bot.account.name.as_str()), bot.account.created_at_ms);
     let known = statements.row(TOKEN_OF, &[name]).await?;
-    if known.is_none() && statements.row(HAS_ACCOUNT, &[name]).await?.is_some() {
-        return Ok(false);
-    }
     let token = bot.token.to_hex();
     let had_token = known.map(|row| Ok::<_, StoreError>(row.text_or_null(0)? == Some(&token))).transpose()?;
     let by = bot.by.as_ref();
-    let values = [
-        name,
-        Text(&token),
-        TextOrNull(by.map(Username::as_str)),
-        Number(columns::column(bot.created_at_ms)),
-    ];
+    let values = [name, Text(&token), TextOrNull(by.map(Username::as_str)), Number(columns::column(at_ms))];
     statements.rows(PUT, &values).await?;
     statements.rows(DROP_ROOMS, &[name]).await?;
     for room in &bot.rooms {
@@ -32,12 +30,11 @@ pub(crate) async fn put<S: Statements>(statements: &mut S, bot: &NewBot) -> Resu
     }
     if had_token != Some(true) {
         let rooms: Vec<&str> = bot.rooms.iter().map(RoomName::as_str).collect();
-        let (action, target) = (AuditAction::BotCreate, bot.name.as_str());
+        let (action, target) = (AuditAction::BotCreate, bot.account.name.as_str());
         let details = Some(json!({ "rooms": rooms }));
-        database::note(statements, NewAudit { by, at_ms: bot.created_at_ms, action, target, details })
-            .await?;
+        database::note(statements, NewAudit { by, at_ms, action, target, details }).await?;
     }
-    Ok(true)
+    Ok(())
 }
 
 pub(crate) async fn revoke<S: Statements>(
@@ -145,7 +142,8 @@ fn bot(row: &impl Columns) -> Result<Bot, StoreError> {
 }
 
 const TOKEN_OF: &str = "SELECT token_hash FROM bots WHERE username = $1";
-const HAS_ACCOUNT: &str = "SELECT username FROM users WHERE username = $1";
+const HAS: &str = "SELECT b.username FROM bots AS b WHERE b.username = $1 AND EXISTS (
+    SELECT 1 FROM users AS u WHERE u.username = b.username AND u.password_hash NOT LIKE '$%')";
 const PUT: &str = "INSERT INTO bots (username, token_hash, by_user, created_at) VALUES ($1, $2, $3, $4)
     ON CONFLICT (username) DO UPDATE SET token_hash = excluded.token_hash, by_user = excluded.by_user";
 const DROP: &str = "DELETE FROM bots WHERE username = $1";

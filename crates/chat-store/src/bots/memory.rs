@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chat_core::{RoomName, SecretHash, Username};
 
 use super::{BOTS_MAX, Bot, NewBot, NewWebhook, WEBHOOKS_MAX, Webhook};
+use crate::NewUser;
 
 /// The bots of a store in memory.
 #[derive(Default)]
@@ -25,17 +26,22 @@ impl Bots {
         self.bots.contains_key(name)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.bots.len()
+    }
+
     /// Returns whether anything changes.
     pub(crate) fn put(&mut self, new: &NewBot) -> bool {
-        let first = self.bots.get(&new.name);
+        let NewUser { name, created_at_ms, .. } = &new.account;
+        let first = self.bots.get(name);
         let kept = Kept {
             token: Some(new.token),
             rooms: new.rooms.iter().cloned().collect(),
             by: new.by.clone(),
-            created_at_ms: first.map_or(new.created_at_ms, |first| first.created_at_ms),
+            created_at_ms: first.map_or(*created_at_ms, |first| first.created_at_ms),
         };
         let is_new = first.is_none_or(|first| first.token != kept.token);
-        self.bots.insert(new.name.clone(), kept);
+        self.bots.insert(name.clone(), kept);
         is_new
     }
 

@@ -7,7 +7,7 @@ mod memory;
 use chat_core::{RoomName, SecretHash, Username};
 pub(crate) use memory::Bots;
 
-use crate::StoreFuture;
+use crate::{NewUser, StoreFuture};
 
 /// The bots, with their tokens and rooms, and the webhooks by which other programs post.
 ///
@@ -15,9 +15,13 @@ use crate::StoreFuture;
 /// [audit log](crate::AdministrationRepository::audit) in the same transaction. Calls can be
 /// repeated after a lost answer.
 pub trait BotRepository: Send + Sync {
-    /// Stores a bot, or gives one that is there a new token and new rooms. The caller makes the
-    /// account. Returns `false`, and stores nothing, if another account has the name.
-    fn put_bot<'a>(&'a self, bot: &'a NewBot) -> StoreFuture<'a, bool>;
+    /// Stores a bot with its account in one transaction, or gives one that is there a new token and
+    /// new rooms.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create_user`](crate::UserRepository::create_user); nothing is stored then.
+    fn put_bot<'a>(&'a self, bot: &'a NewBot) -> StoreFuture<'a, ()>;
 
     /// Ends the token and the webhooks of a bot. Returns whether it had a token. Its account stays,
     /// as its messages do.
@@ -58,16 +62,15 @@ pub const WEBHOOKS_MAX: u64 = 100;
 /// A bot that is to be stored.
 #[derive(Debug, Clone)]
 pub struct NewBot {
-    /// The name of its account.
-    pub name: Username,
+    /// Its account, [without a password](crate::User::has_password). It is made with the bot, and
+    /// stays as it is if the bot is there.
+    pub account: NewUser,
     /// The hash of its token.
     pub token: SecretHash,
     /// The rooms that it is for.
     pub rooms: Vec<RoomName>,
     /// The administrator who makes it; `None`: the operator of the server.
     pub by: Option<Username>,
-    /// When it is made, in milliseconds since 1970 (UTC).
-    pub created_at_ms: u64,
 }
 
 /// A bot.

@@ -178,7 +178,7 @@ impl AdministrationRepository for MemoryStore {
     fn register<'a>(&'a self, user: &'a NewUser, terms: RegistrationTerms<'a>) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let mut inner = self.lock();
-            if let Some(max) = terms.accounts_max.filter(|max| inner.users.len() as u64 >= *max) {
+            if let Some(max) = terms.accounts_max.filter(|max| inner.count_users() >= *max) {
                 return Err(StoreError::TooManyAccounts { max });
             }
             inner.check_new_name(&user.name)?;

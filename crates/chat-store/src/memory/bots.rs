@@ -15,20 +15,22 @@ impl Inner {
 }
 
 impl BotRepository for MemoryStore {
-    fn put_bot<'a>(&'a self, bot: &'a NewBot) -> StoreFuture<'a, bool> {
+    fn put_bot<'a>(&'a self, bot: &'a NewBot) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let mut inner = self.lock();
-            if !inner.bots.has(&bot.name) && inner.users.contains_key(&bot.name) {
-                return Ok(false);
+            let name = &bot.account.name;
+            if !inner.bots.has(name) {
+                inner.check_new_name(name)?;
+                inner.create(&bot.account);
             }
             if inner.bots.put(bot) {
                 let rooms: Vec<&str> = bot.rooms.iter().map(RoomName::as_str).collect();
-                let (action, target) = (AuditAction::BotCreate, bot.name.as_str());
+                let (action, target) = (AuditAction::BotCreate, name.as_str());
                 let details = Some(json!({ "rooms": rooms }));
-                let (by, at_ms) = (bot.by.as_ref(), bot.created_at_ms);
+                let (by, at_ms) = (bot.by.as_ref(), bot.account.created_at_ms);
                 inner.note(NewAudit { by, at_ms, action, target, details });
             }
-            Ok(true)
+            Ok(())
         })
     }
 

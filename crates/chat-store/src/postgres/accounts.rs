@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::failure::Failure;
 use super::pool::{Pool, Query};
-use super::{PostgresStore, administration, names, roles, words};
+use super::{PostgresStore, names, roles, words};
 use crate::administration::database;
 use crate::directory::{self, ListingPage, WORD_RULES};
 use crate::names::{RemovedNames, pick_ignoring_case, rules};
@@ -164,10 +164,7 @@ impl UserRepository for PostgresStore {
     }
 
     fn count_users(&self) -> StoreFuture<'_, u64> {
-        Box::pin(async move {
-            let row = self.pool.row(|| sqlx::query("SELECT count(*) FROM users")).await?;
-            row.map_or(Ok(0), |row| row.number(0))
-        })
+        Box::pin(database::count_users(&self.pool))
     }
 
     fn administrators(&self) -> StoreFuture<'_, Vec<Username>> {
@@ -189,7 +186,7 @@ impl PostgresStore {
 }
 
 /// The creation of an account, in attempts under [`NAMES_LOCK`].
-struct Creation<'a> {
+pub(super) struct Creation<'a> {
     user: &'a NewUser,
     removed: RemovedNames,
     skeleton: Skeleton,
@@ -198,7 +195,7 @@ struct Creation<'a> {
 }
 
 impl<'a> Creation<'a> {
-    fn new(user: &'a NewUser, removed: RemovedNames) -> Self {
+    pub(super) fn new(user: &'a NewUser, removed: RemovedNames) -> Self {
         let (skeleton, words) = (Skeleton::of(user.name.as_str()), directory::words(user.name.as_str()));
         Self { user, removed, skeleton, words, is_tried: AtomicBool::new(false) }
     }
@@ -209,7 +206,7 @@ impl<'a> Creation<'a> {
         pool: &Pool,
         terms: RegistrationTerms<'_>,
     ) -> Result<Result<bool, StoreError>, Failure> {
-        let mut connection = administration::begin(pool, Some(NAMES_LOCK)).await?;
+        let mut connection = pool.begin(Some(NAMES_LOCK)).await?;
         let made = self.make(&mut connection, terms).await?;
         let is_made = matches!(made, Ok(true));
         sqlx::raw_sql(if is_made { "COMMIT" } else { "ROLLBACK" }).execute(&mut connection).await?;
@@ -218,7 +215,7 @@ impl<'a> Creation<'a> {
     }
 
     /// Makes an attempt in a transaction under the lock.
-    async fn make(
+    pub(super) async fn make(
         &self,
         connection: &mut PgConnection,
         RegistrationTerms { invite, accounts_max, subject }: RegistrationTerms<'_>,
@@ -280,7 +277,7 @@ impl<'a> Creation<'a> {
 
 /// Makes an attempt at removing an account with all that it may do.
 async fn remove(pool: &Pool, name: &Username, [cased, folded]: [&str; 2]) -> Result<(), Failure> {
-    let mut connection = administration::begin(pool, Some(roles::ROLES_LOCK)).await?;
+    let mut connection = pool.begin(Some(roles::ROLES_LOCK)).await?;
     let remove = sqlx::query(REMOVE_USER).bind(name.as_str()).bind(cased).bind(folded).bind(rules());
     remove.execute(&mut connection).await?;
     members::remove_from_all(&mut connection, name).await?;
@@ -415,7 +412,7 @@ impl SessionRepository for PostgresStore {
 
 /// The lock under which one account is made at a time, as no index can tell that two
 /// names are confusable: "chat" in ASCII, and the kind of the lock.
-const NAMES_LOCK: i64 = 0x6368_6174_0000_0002;
+pub(super) const NAMES_LOCK: i64 = 0x6368_6174_0000_0002;
 
 /// Returns what was known of the name before, and whether this statement or an earlier
 /// attempt made the account. Another program may have removed an account of this name,
@@ -443,6 +440,12 @@ pub(super) const CREATE_USER: &str = r#"WITH known AS (
              ON CONFLICT (word, username) DO UPDATE SET rules = excluded.rules),
      old_role AS (
          DELETE FROM administrators WHERE username = (SELECT made.username COLLATE "C" FROM made)),
+     old_bot AS (
+         DELETE FROM bots WHERE username = (SELECT made.username COLLATE "C" FROM made)),
+     old_bot_rooms AS (
+         DELETE FROM bot_rooms WHERE username = (SELECT made.username COLLATE "C" FROM made)),
+     old_webhooks AS (
+         DELETE FROM webhooks WHERE username = (SELECT made.username COLLATE "C" FROM made)),
      old_link AS (
          DELETE FROM password_links WHERE username = (SELECT made.username COLLATE "C" FROM made)),
      old_ban AS (

@@ -5,7 +5,7 @@ use chat_core::{SecretHash, SessionId, Username};
 use sqlx::postgres::PgConnection;
 
 use super::failure::Failure;
-use super::pool::Pool;
+use super::pool::{Pool, write};
 use super::roles::ROLES_LOCK;
 use super::search::Turn;
 use super::{PostgresStore, accounts};
@@ -17,37 +17,6 @@ use crate::{
     NewPasswordLink, NewReport, NewUser, ProfileField, RegistrationTerms, Report, ReportState, ReportsOf,
     RoleChange, ServerProfile, StoreError, StoreFuture, rows,
 };
-
-/// Makes a change in a transaction, in attempts: `$change` on the connection `$connection`.
-/// Under a lock, if there is one, it sees the changes of all earlier ones.
-macro_rules! write {
-    ($store:ident, $connection:ident => $change:expr) => {
-        write!($store, None, $connection => $change)
-    };
-    ($store:ident, $lock:expr, $connection:ident => $change:expr) => {
-        Box::pin($store.pool.attempts(move || async move {
-            let mut connection = begin(&$store.pool, $lock).await?;
-            let done = {
-                let $connection = &mut connection;
-                $change.await?
-            };
-            sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
-            $store.pool.put_back(connection);
-            Ok(done)
-        }))
-    };
-}
-
-/// Begins a transaction, under a lock if there is one, so that it sees the changes of all earlier
-/// transactions under the lock. One that is dropped ends with its connection, and its lock with it.
-pub(super) async fn begin(pool: &Pool, lock: Option<i64>) -> Result<PgConnection, Failure> {
-    let mut connection = pool.connection().await?;
-    sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
-    if let Some(lock) = lock {
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut connection).await?;
-    }
-    Ok(connection)
-}
 
 impl AdministrationRepository for PostgresStore {
     fn server_profile(&self) -> StoreFuture<'_, ServerProfile> {
@@ -297,7 +266,7 @@ async fn ban(
     by: Option<&Username>,
     now_ms: u64,
 ) -> Result<Result<Vec<SessionId>, BanRefused>, Failure> {
-    let mut connection = begin(pool, Some(ROLES_LOCK)).await?;
+    let mut connection = pool.begin(Some(ROLES_LOCK)).await?;
     if let Err(refused) = database::ban(&mut connection, ban, by, now_ms).await? {
         sqlx::raw_sql("ROLLBACK").execute(&mut connection).await?;
         pool.put_back(connection);
@@ -315,7 +284,7 @@ async fn use_password_link(
     new_hash: &str,
     now_ms: u64,
 ) -> Result<Option<(Username, Vec<SessionId>)>, Failure> {
-    let mut connection = begin(pool, None).await?;
+    let mut connection = pool.begin(None).await?;
     let used = database::use_password_link(&mut connection, secret, new_hash, now_ms).await?;
     // An earlier attempt whose answer was lost may have used it.
     if used.is_none() && !database::has_hash(&mut connection, user, new_hash).await? {
@@ -336,7 +305,7 @@ async fn reset_password(
     by: Option<&Username>,
     now_ms: u64,
 ) -> Result<Option<Vec<SessionId>>, Failure> {
-    let mut connection = begin(pool, None).await?;
+    let mut connection = pool.begin(None).await?;
     if !database::reset_password(&mut connection, name, new_hash, by, now_ms).await? {
         sqlx::raw_sql("ROLLBACK").execute(&mut connection).await?;
         pool.put_back(connection);

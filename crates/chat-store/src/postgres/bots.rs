@@ -3,29 +3,16 @@
 use chat_core::{SecretHash, Username};
 
 use super::PostgresStore;
-use super::administration::begin;
+use super::accounts::{Creation, NAMES_LOCK};
+use super::failure::Failure;
+use super::pool::{Pool, write};
 use crate::bots::database;
-use crate::{Bot, BotRepository, NewBot, NewWebhook, StoreFuture, Webhook};
-
-/// Makes a change in a transaction, in attempts: `$change` on the connection `$connection`.
-macro_rules! write {
-    ($store:ident, $connection:ident => $change:expr) => {
-        Box::pin($store.pool.attempts(move || async move {
-            let mut connection = begin(&$store.pool, None).await?;
-            let done = {
-                let $connection = &mut connection;
-                $change.await?
-            };
-            sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
-            $store.pool.put_back(connection);
-            Ok(done)
-        }))
-    };
-}
+use crate::names::RemovedNames;
+use crate::{Bot, BotRepository, NewBot, NewWebhook, RegistrationTerms, StoreError, StoreFuture, Webhook};
 
 impl BotRepository for PostgresStore {
-    fn put_bot<'a>(&'a self, bot: &'a NewBot) -> StoreFuture<'a, bool> {
-        write!(self, c => database::put(c, bot))
+    fn put_bot<'a>(&'a self, bot: &'a NewBot) -> StoreFuture<'a, ()> {
+        Box::pin(async move { self.pool.attempts(move || put(&self.pool, bot)).await? })
     }
 
     fn revoke_bot<'a>(
@@ -61,4 +48,25 @@ impl BotRepository for PostgresStore {
     fn find_webhook<'a>(&'a self, secret: &'a SecretHash) -> StoreFuture<'a, Option<Webhook>> {
         Box::pin(database::find_webhook(&self.pool, secret))
     }
+}
+
+/// Makes an attempt at storing a bot with its account. One that a lost attempt has stored is there
+/// with this token.
+async fn put(pool: &Pool, bot: &NewBot) -> Result<Result<(), StoreError>, Failure> {
+    let mut connection = pool.begin(Some(NAMES_LOCK)).await?;
+    let is_there = database::has(&mut connection, &bot.account.name).await?;
+    let account = match is_there {
+        true => Ok(()),
+        false => {
+            let creation = Creation::new(&bot.account, RemovedNames::StayTaken);
+            creation.make(&mut connection, RegistrationTerms::default()).await?.map(drop)
+        }
+    };
+    if account.is_ok() {
+        database::put(&mut connection, bot).await?;
+    }
+    let end = if account.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    sqlx::raw_sql(end).execute(&mut connection).await?;
+    pool.put_back(connection);
+    Ok(account)
 }

@@ -28,6 +28,27 @@ pub(super) struct Pool {
     idle: Mutex<Vec<PgConnection>>,
 }
 
+/// Makes a change in a transaction, in attempts: `$change` on the connection `$connection`.
+/// Under a lock, if there is one, it sees the changes of all earlier ones.
+macro_rules! write {
+    ($store:ident, $connection:ident => $change:expr) => {
+        write!($store, None, $connection => $change)
+    };
+    ($store:ident, $lock:expr, $connection:ident => $change:expr) => {
+        Box::pin($store.pool.attempts(move || async move {
+            let mut connection = $store.pool.begin($lock).await?;
+            let done = {
+                let $connection = &mut connection;
+                $change.await?
+            };
+            sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
+            $store.pool.put_back(connection);
+            Ok(done)
+        }))
+    };
+}
+pub(super) use write;
+
 /// A statement with its parameters.
 pub(super) type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
@@ -42,6 +63,18 @@ impl Pool {
             connections,
             idle: Mutex::new(Vec::new()),
         }
+    }
+
+    /// Begins a transaction, under a lock if there is one, so that it sees the changes of all
+    /// earlier transactions under the lock. One that is dropped ends with its connection, and its
+    /// lock with it.
+    pub(super) async fn begin(&self, lock: Option<i64>) -> Result<PgConnection, Failure> {
+        let mut connection = self.connection().await?;
+        sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
+        if let Some(lock) = lock {
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut connection).await?;
+        }
+        Ok(connection)
     }
 
     /// Runs a statement and returns its rows. `query` makes it anew for each attempt.

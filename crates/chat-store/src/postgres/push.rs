@@ -4,25 +4,9 @@
 use chat_core::{SessionId, Topic};
 
 use super::PostgresStore;
-use super::administration::begin;
+use super::pool::write;
 use crate::push::database;
 use crate::{DuePush, NewPushSubscription, PushRepository, PushResult, StoreFuture};
-
-/// Makes a change in a transaction, in attempts: `$change` on the connection `$connection`.
-macro_rules! write {
-    ($store:ident, $connection:ident => $change:expr) => {
-        Box::pin($store.pool.attempts(move || async move {
-            let mut connection = begin(&$store.pool, None).await?;
-            let done = {
-                let $connection = &mut connection;
-                $change.await?
-            };
-            sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
-            $store.pool.put_back(connection);
-            Ok(done)
-        }))
-    };
-}
 
 impl PushRepository for PostgresStore {
     fn push_key<'a>(&'a self, new: &'a str) -> StoreFuture<'a, String> {

@@ -7,10 +7,10 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::{SqliteStore, names, roles, words};
 use crate::administration::database;
+use crate::bots;
 use crate::directory::ListingPage;
 use crate::names::{RemovedNames, pick_ignoring_case};
 use crate::rooms::members;
-use crate::rows::Columns as _;
 use crate::{
     NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError,
     StoreFuture, Subject, User, UserRepository, columns, rows,
@@ -207,10 +207,7 @@ impl UserRepository for SqliteStore {
     }
 
     fn count_users(&self) -> StoreFuture<'_, u64> {
-        Box::pin(async move {
-            let row = sqlx::query("SELECT count(*) FROM users").fetch_one(&self.readers).await;
-            row.map_err(StoreError::unavailable)?.number(0)
-        })
+        Box::pin(database::count_users(&self.readers))
     }
 
     fn administrators(&self) -> StoreFuture<'_, Vec<Username>> {
@@ -240,8 +237,9 @@ pub(super) async fn create(
         .execute(&mut *connection)
         .await
         .map_err(StoreError::unavailable)?;
-    // Another program may have removed an account of this name, and left its role.
+    // Another program may have removed an account of this name, and left its role, or a bot.
     roles::remove(&mut *connection, &user.name).await?;
+    bots::database::forget(&mut *connection, &user.name).await?;
     match removed {
         RemovedNames::MayReturn => database::forget_former_user(&mut *connection, &user.name).await?,
         RemovedNames::StayTaken => database::drop_links_of(&mut *connection, &user.name).await?,

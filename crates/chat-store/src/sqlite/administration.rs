@@ -3,6 +3,7 @@
 use chat_core::{SecretHash, SessionId, Username};
 use sqlx::sqlite::SqliteConnection;
 
+use super::writer::write;
 use super::{SqliteStore, accounts};
 use crate::administration::{NewAudit, database};
 use crate::names::RemovedNames;
@@ -12,20 +13,6 @@ use crate::{
     NewReport, NewUser, ProfileField, RegistrationTerms, Report, ReportState, ReportsOf, RoleChange,
     ServerProfile, StoreError, StoreFuture, rows,
 };
-
-/// Makes a change in a transaction of its own: `$change` on the connection `$writing`.
-macro_rules! write {
-    ($store:ident, $writing:ident => $change:expr) => {
-        Box::pin(async move {
-            let mut writing = $store.writer.begin().await?;
-            let work = {
-                let $writing = &mut writing.connection;
-                $change.await
-            };
-            writing.finish(work).await
-        })
-    };
-}
 
 impl AdministrationRepository for SqliteStore {
     fn server_profile(&self) -> StoreFuture<'_, ServerProfile> {

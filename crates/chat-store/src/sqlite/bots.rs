@@ -1,29 +1,17 @@
 //! Bots. Changes use the connection that writes.
 
 use chat_core::{SecretHash, Username};
+use sqlx::sqlite::SqliteConnection;
 
-use super::SqliteStore;
-
+use super::writer::write;
+use super::{SqliteStore, accounts};
 use crate::bots::database;
-use crate::{Bot, BotRepository, NewBot, NewWebhook, StoreFuture, Webhook};
-
-/// Makes a change in a transaction of its own: `$change` on the connection `$writing`.
-macro_rules! write {
-    ($store:ident, $writing:ident => $change:expr) => {
-        Box::pin(async move {
-            let mut writing = $store.writer.begin().await?;
-            let work = {
-                let $writing = &mut writing.connection;
-                $change.await
-            };
-            writing.finish(work).await
-        })
-    };
-}
+use crate::names::RemovedNames;
+use crate::{Bot, BotRepository, NewBot, NewWebhook, StoreError, StoreFuture, Webhook};
 
 impl BotRepository for SqliteStore {
-    fn put_bot<'a>(&'a self, bot: &'a NewBot) -> StoreFuture<'a, bool> {
-        write!(self, c => database::put(c, bot))
+    fn put_bot<'a>(&'a self, bot: &'a NewBot) -> StoreFuture<'a, ()> {
+        write!(self, c => put(c, bot))
     }
 
     fn revoke_bot<'a>(
@@ -59,4 +47,12 @@ impl BotRepository for SqliteStore {
     fn find_webhook<'a>(&'a self, secret: &'a SecretHash) -> StoreFuture<'a, Option<Webhook>> {
         Box::pin(database::find_webhook(&self.readers, secret))
     }
+}
+
+/// Stores a bot with its account.
+async fn put(connection: &mut SqliteConnection, bot: &NewBot) -> Result<(), StoreError> {
+    if !database::has(&mut *connection, &bot.account.name).await? {
+        accounts::create(&mut *connection, &bot.account, RemovedNames::StayTaken).await?;
+    }
+    database::put(connection, bot).await
 }

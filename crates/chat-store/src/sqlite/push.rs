@@ -3,22 +3,9 @@
 use chat_core::{SessionId, Topic};
 
 use super::SqliteStore;
+use super::writer::write;
 use crate::push::database;
 use crate::{DuePush, NewPushSubscription, PushRepository, PushResult, StoreFuture};
-
-/// Makes a change in a transaction of its own: `$change` on the connection `$writing`.
-macro_rules! write {
-    ($store:ident, $writing:ident => $change:expr) => {
-        Box::pin(async move {
-            let mut writing = $store.writer.begin().await?;
-            let work = {
-                let $writing = &mut writing.connection;
-                $change.await
-            };
-            writing.finish(work).await
-        })
-    };
-}
 
 impl PushRepository for SqliteStore {
     fn push_key<'a>(&'a self, new: &'a str) -> StoreFuture<'a, String> {

@@ -29,6 +29,21 @@ pub(super) struct Writer {
     slot: Mutex<Slot>,
 }
 
+/// Makes a change in a transaction of its own: `$change` on the connection `$writing`.
+macro_rules! write {
+    ($store:ident, $writing:ident => $change:expr) => {
+        Box::pin(async move {
+            let mut writing = $store.writer.begin().await?;
+            let work = {
+                let $writing = &mut writing.connection;
+                $change.await
+            };
+            writing.finish(work).await
+        })
+    };
+}
+pub(super) use write;
+
 struct Slot {
     connection: Option<SqliteConnection>,
     /// The lock on the file; `None` once the store is closed.

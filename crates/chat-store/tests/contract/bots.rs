@@ -1,13 +1,16 @@
 //! Bots and webhooks.
 
 use chat_core::SecretHash;
-use chat_store::{Bot, NewBan, NewBot, NewUser, NewWebhook, WEBHOOKS_MAX, Webhook};
+use chat_store::{
+    Bot, NewBan, NewBot, NewUser, NewWebhook, RegistrationTerms, StoreError, WEBHOOKS_MAX, Webhook,
+};
 
 use crate::common::{TestStore, name, room_name};
 
 every_store! {
     a_token_finds_its_bot_until_it_is_revoked,
-    the_name_of_a_person_makes_no_bot,
+    the_name_of_another_account_makes_no_bot,
+    bots_are_no_accounts_of_people,
     a_webhook_is_for_a_room_of_its_bot,
     a_banned_or_removed_bot_has_no_token,
     bots_are_told_from_people,
@@ -17,22 +20,24 @@ fn secret(byte: u8) -> SecretHash {
     SecretHash::from_bytes([byte; 32])
 }
 
+/// An account without a password, as those of bots and of users of another issuer are.
+fn account(user: &str, created_at_ms: u64) -> NewUser {
+    NewUser { name: name(user), password_hash: "!".to_owned(), avatar: None, created_at_ms }
+}
+
 fn bot(token: u8, rooms: &[&str]) -> NewBot {
     NewBot {
-        name: name("robot"),
+        account: account("robot", 1_000 + u64::from(token)),
         token: secret(token),
         rooms: rooms.iter().map(|room| room_name(room)).collect(),
         by: Some(name("alice")),
-        created_at_ms: 1_000 + u64::from(token),
     }
 }
 
 /// A bot with its account.
 async fn made(store: &TestStore, token: u8, rooms: &[&str]) {
-    assert!(store.bots.put_bot(&bot(token, rooms)).await.unwrap());
-    if store.users.find_user(&name("robot")).await.unwrap().is_none() {
-        store.account("robot").await;
-    }
+    store.bots.put_bot(&bot(token, rooms)).await.unwrap();
+    assert!(!store.users.find_user(&name("robot")).await.unwrap().unwrap().has_password());
 }
 
 async fn audited(store: &TestStore) -> Vec<String> {
@@ -80,11 +85,32 @@ async fn a_token_finds_its_bot_until_it_is_revoked(store: TestStore) {
     );
 }
 
-async fn the_name_of_a_person_makes_no_bot(store: TestStore) {
-    store.account("robot").await;
-    assert!(!store.bots.put_bot(&bot(1, &["a"])).await.unwrap());
+async fn the_name_of_another_account_makes_no_bot(store: TestStore) {
+    // A user of another issuer: nothing but the bots tells this account from that of a bot.
+    store.users.create_user(&account("robot", 1)).await.unwrap();
+    let refused = store.bots.put_bot(&bot(1, &["a"])).await;
+    assert!(matches!(refused, Err(StoreError::NameTaken)), "{refused:?}");
+    let confusable = NewBot { account: account("rоbot", 1), ..bot(1, &["a"]) };
+    let refused = store.bots.put_bot(&confusable).await;
+    assert!(matches!(refused, Err(StoreError::NameConfusable)), "{refused:?}");
+    store.users.remove_user(&name("robot")).await.unwrap();
+    let refused = store.bots.put_bot(&bot(1, &["a"])).await;
+    assert!(matches!(refused, Err(StoreError::NameTaken)), "{refused:?}");
+    assert_eq!(store.bots.find_bot(&secret(1)).await.unwrap(), None);
     assert_eq!(store.bots.bots().await.unwrap(), []);
     assert_eq!(audited(&store).await, [""; 0]);
+}
+
+async fn bots_are_no_accounts_of_people(store: TestStore) {
+    store.account("alice").await;
+    made(&store, 1, &["a"]).await;
+    assert_eq!(store.users.count_users().await.unwrap(), 1);
+    let terms = RegistrationTerms { invite: None, accounts_max: Some(2) };
+    assert!(store.administration.register(&account("bob", 5), terms).await.unwrap());
+    let full = store.administration.register(&account("carol", 5), terms).await;
+    assert!(matches!(full, Err(StoreError::TooManyAccounts { max: 2 })), "{full:?}");
+    store.bots.revoke_bot(&name("robot"), None, 6).await.unwrap();
+    assert_eq!(store.users.count_users().await.unwrap(), 2);
 }
 
 async fn a_webhook_is_for_a_room_of_its_bot(store: TestStore) {

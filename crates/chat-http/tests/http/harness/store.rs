@@ -757,7 +757,7 @@ impl AdministrationRepository for Store {
 }
 
 impl BotRepository for Store {
-    fn put_bot<'a>(&'a self, bot: &'a NewBot) -> StoreFuture<'a, bool> {
+    fn put_bot<'a>(&'a self, bot: &'a NewBot) -> StoreFuture<'a, ()> {
         self.write(self.memory.put_bot(bot))
     }
 
