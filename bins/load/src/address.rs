@@ -2,14 +2,14 @@
 
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio_rustls::TlsConnector;
 
 /// The address of a server, with what its certificate is checked by.
@@ -30,7 +30,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> ReadWrite for T {}
 
 impl Address {
     pub(crate) async fn open(&self) -> io::Result<Stream> {
-        let stream = TcpStream::connect(self.socket).await?;
+        self.open_from(Ipv4Addr::LOCALHOST).await
+    }
+
+    /// Opens a connection from an address of this machine (127.x.x.x).
+    pub(crate) async fn open_from(&self, from: Ipv4Addr) -> io::Result<Stream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        let stream = socket.connect(self.socket).await?;
         stream.set_nodelay(true)?;
         match &self.tls {
             None => Ok(Box::new(stream)),

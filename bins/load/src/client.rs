@@ -55,17 +55,9 @@ impl Client {
         cookie: &str,
         protocol: Protocol,
     ) -> Result<Self, Box<dyn Error>> {
-        let in_address = room.replace(' ', "%20");
-        let mut request =
-            format!("ws://{}{}/ws?room={in_address}", server.socket, server.path).into_client_request()?;
-        request.headers_mut().insert("Cookie", cookie.parse()?);
         let v2 = (protocol == Protocol::V2).then(|| room.to_owned());
-        if v2.is_some() {
-            request.headers_mut().insert("Sec-WebSocket-Protocol", "chat.v2".parse()?);
-        }
-        let stream = server.open().await?;
-        let small = WebSocketConfig::default().read_buffer_size(4096);
-        let (mut socket, _) = client_async_with_config(request, stream, Some(small)).await?;
+        let opened = open(server, room, cookie, v2.is_some()).await;
+        let mut socket = opened.map_err(|error: OpenError| -> Box<dyn Error> { error })?;
         if v2.is_some() {
             socket.send(Message::text(format!("{{\"type\":\"join\",\"room\":\"{room}\"}}"))).await?;
         }
@@ -156,6 +148,28 @@ impl Client {
         }
         counts
     }
+}
+
+/// Why a socket was not opened.
+pub(crate) type OpenError = Box<dyn Error + Send + Sync>;
+
+/// Opens a socket, of v2 or for a room of v1.
+pub(crate) async fn open(
+    server: &Address,
+    room: &str,
+    cookie: &str,
+    is_v2: bool,
+) -> Result<WebSocketStream<Stream>, OpenError> {
+    let in_address = room.replace(' ', "%20");
+    let mut request =
+        format!("ws://{}{}/ws?room={in_address}", server.socket, server.path).into_client_request()?;
+    request.headers_mut().insert("Cookie", cookie.parse()?);
+    if is_v2 {
+        request.headers_mut().insert("Sec-WebSocket-Protocol", "chat.v2".parse()?);
+    }
+    let stream = server.open().await?;
+    let small = WebSocketConfig::default().read_buffer_size(4096);
+    Ok(client_async_with_config(request, stream, Some(small)).await?.0)
 }
 
 /// The author, number and time (µs) in a message of this program.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use crate::attack::{TIMEOUT, status};
 use crate::client::Protocol;
 use crate::server::Server;
 use crate::{USERS, at_share, mebibytes, milliseconds, talk};
@@ -14,11 +15,8 @@ use crate::{USERS, at_share, mebibytes, milliseconds, talk};
 #[derive(clap::Args)]
 pub(crate) struct Logins {
     /// Sign-ins, all at once.
-    #[arg(long, default_value_t = 300, conflicts_with = "rate")]
+    #[arg(long, default_value_t = 300)]
     count: usize,
-    /// Sign-ins a second, instead of --count at once.
-    #[arg(long)]
-    rate: Option<u32>,
     /// Seconds of messages, without the sign-ins and then with them.
     #[arg(long, default_value_t = 3)]
     seconds: u64,
@@ -43,23 +41,16 @@ pub(crate) async fn logins(
     protocol: Protocol,
     options: &Logins,
 ) -> Result<bool, Box<dyn Error>> {
-    let Logins { count, rate, seconds, clients, messages } = *options;
+    let Logins { count, seconds, clients, messages } = *options;
     let cookies = server.users(USERS).await?;
     println!("{clients} sockets in one room, {messages} messages a second for {seconds} s");
     let mut alone = talk(&server, protocol, &cookies, clients, messages, seconds).await?;
 
-    let times: Vec<Duration> = match rate {
-        None => vec![Duration::ZERO; count],
-        Some(rate) => (0..u64::from(rate) * seconds).map(|turn| Duration::from_secs(turn) / rate).collect(),
-    };
-    match rate {
-        None => println!("the same, and {count} sign-ins at once"),
-        Some(rate) => println!("the same, and {rate} sign-ins a second"),
-    }
+    println!("the same, and {count} sign-ins at once");
     let before = server.resident_bytes()?;
     let cpu = server.cpu()?;
     server.reset_peak()?;
-    let signing_in = tokio::spawn(sign_in(Arc::clone(&server), times));
+    let signing_in = tokio::spawn(sign_in(Arc::clone(&server), count));
     let mut beside = talk(&server, protocol, &cookies, clients, messages, seconds).await?;
     let answers = signing_in.await?;
     let peak = server.peak_resident_bytes()?;
@@ -96,12 +87,10 @@ pub(crate) async fn logins(
     Ok(whole && statuses.iter().all(|status| matches!(status, Some(200 | 429 | 503))))
 }
 
-/// Signs in at these times from now on, and returns the answers.
-async fn sign_in(server: Arc<Server>, times: Vec<Duration>) -> Vec<Answer> {
-    let started = Instant::now();
+/// Signs in so often at once, and returns the answers.
+async fn sign_in(server: Arc<Server>, count: usize) -> Vec<Answer> {
     let mut tasks = JoinSet::new();
-    for (number, at) in times.into_iter().enumerate() {
-        tokio::time::sleep_until((started + at).into()).await;
+    for number in 0..count {
         let server = Arc::clone(&server);
         tasks.spawn(async move {
             let started = Instant::now();
@@ -111,13 +100,6 @@ async fn sign_in(server: Arc<Server>, times: Vec<Duration>) -> Vec<Answer> {
         });
     }
     tasks.join_all().await
-}
-
-/// How long a user waits for an answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-fn status(answer: &str) -> Option<u16> {
-    answer.split(' ').nth(1)?.parse().ok()
 }
 
 fn print_answers(status: Option<u16>, answers: &[Answer]) {

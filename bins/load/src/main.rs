@@ -7,6 +7,8 @@
 //! ```
 
 mod address;
+mod attack;
+mod attackers;
 mod client;
 mod comparison;
 mod host;
@@ -22,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 
+use crate::attack::Attack;
 use crate::client::{Client, Counts, Pace, Protocol};
 use crate::comparison::{Comparison, compare};
 use crate::host::Host;
@@ -88,8 +91,10 @@ enum Load {
         #[arg(long, default_value_t = 5)]
         seconds: u64,
     },
-    /// Many sign-ins, at once or at a rate: measures the times of their answers, memory,
-    /// and the latency of messages beside them.
+    /// An attack, and quiet time in turn: measures what people who talk and sign in notice of it.
+    Attack(Attack),
+    /// Many sign-ins at once: measures the times of their answers, memory, and the latency of
+    /// messages beside them.
     Logins(Logins),
     /// A member is removed from a closed room with messages, again and again: measures when
     /// the member's sockets are told.
@@ -132,6 +137,7 @@ async fn run(cli: Cli) -> Result<bool, Box<dyn Error>> {
             let settings = ("memory", cli.shards, cli.protocol);
             return compare([Kind::Plain, Kind::Mounted], "mounted", settings, load).await;
         }
+        Load::Attack(options) => return attack::attack(settings, options).await,
         Load::Host(host) => return host::serve(cli.shards, host).await,
         _ => {}
     }
@@ -147,7 +153,7 @@ async fn run(cli: Cli) -> Result<bool, Box<dyn Error>> {
         Load::Removal(options) => removal::removal(&server, &options).await,
         Load::RoomList(options) => room_list::room_list(&server, &options).await,
         // They start servers of their own, above.
-        Load::TlsCost(_) | Load::MountCost(_) | Load::Host(_) => Ok(true),
+        Load::Attack(_) | Load::TlsCost(_) | Load::MountCost(_) | Load::Host(_) => Ok(true),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -19,6 +20,8 @@ use crate::host;
 pub(crate) enum Kind {
     /// The server without TLS.
     Plain,
+    /// The same, with the limits that it has without settings.
+    Limited,
     /// The server with TLS.
     Tls,
     /// A host that mounts the chat, with the store in memory.
@@ -52,6 +55,9 @@ impl Server {
             command.arg("host").arg(folder.path());
         } else {
             set_up(&mut command, store, folder.path())?;
+            if kind != Kind::Limited {
+                lift_limits(&mut command);
+            }
         }
         if kind == Kind::Tls {
             let [certificate, key] = ["chat.pem", "chat.key"].map(|name| folder.path().join(name));
@@ -77,11 +83,7 @@ impl Server {
         }
         let mut cookies = Vec::with_capacity(count);
         for number in 0..count {
-            let form = format!(
-                "--b\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\nuser{number}\r\n\
-                 --b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\npassword\r\n--b--\r\n"
-            );
-            expect_ok(self.post("/api/register", "multipart/form-data; boundary=b", &form).await?)?;
+            expect_ok(self.call("POST", "/api/register", FORM, &form(&format!("user{number}"))).await?)?;
             let answer = expect_ok(self.sign_in(number).await?)?;
             let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: "));
             let cookie = cookie.and_then(|cookie| cookie.split(';').next()).ok_or("no cookie")?;
@@ -92,12 +94,7 @@ impl Server {
 
     /// Signs in one of the [`users`](Self::users); returns the whole answer.
     pub(crate) async fn sign_in(&self, user: usize) -> io::Result<String> {
-        let login = format!("{{\"username\":\"user{user}\",\"password\":\"password\"}}");
-        self.post("/api/login", "application/json", &login).await
-    }
-
-    async fn post(&self, path: &str, kind: &str, body: &str) -> io::Result<String> {
-        self.call("POST", path, &format!("Content-Type: {kind}\r\n"), body).await
+        sign_in(&self.address, Ipv4Addr::LOCALHOST, user).await
     }
 
     /// Sends a request with these header lines; returns the whole answer.
@@ -143,15 +140,23 @@ impl Server {
     }
 }
 
-/// Settings of a server without limits that a load would meet.
-fn set_up(command: &mut Command, store: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
+/// Settings of a server whose limits no load meets.
+fn lift_limits(command: &mut Command) {
     command
-        .args(["--listen", "127.0.0.1:0", "--log", "warn", "--message-rate", "off"])
-        .args(["--room-changes-per-minute", "1000000", "--common-passwords", "allowed"])
+        .args(["--message-rate", "off", "--join-rate", "off", "--history-rate", "off"])
+        .args(["--lists-per-minute", "1000000", "--socket-opens-per-minute", "1000000"])
+        .args(["--user-clients-max", "1000000"])
         // All users come from one address.
         .args(["--registrations-per-address", "1000000", "--registrations-per-hour", "1000000"])
-        .args(["--network-sign-ins-max", "1000000", "--connections-per-address", "1000000"])
-        .args(["--user-clients-max", "1000000", "--socket-opens-per-minute", "1000000"])
+        .args(["--network-sign-ins-max", "1000000", "--network-failures-max", "1000000"])
+        .args(["--connections-per-address", "1000000"]);
+}
+
+/// Settings that each server needs.
+fn set_up(command: &mut Command, store: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
+    command
+        .args(["--listen", "127.0.0.1:0", "--log", "warn", "--common-passwords", "allowed"])
+        .args(["--room-changes-per-minute", "1000000"])
         .arg("--data-dir")
         .arg(folder.join("data"))
         .arg("--uploads-dir")
@@ -166,6 +171,24 @@ fn set_up(command: &mut Command, store: &str, folder: &Path) -> Result<(), Box<d
     }
 }
 
+/// Signs in one of the [`users`](Server::users), from an address of this machine; returns the
+/// whole answer.
+pub(crate) async fn sign_in(server: &Address, from: Ipv4Addr, user: usize) -> io::Result<String> {
+    let login = format!("{{\"username\":\"user{user}\",\"password\":\"password\"}}");
+    call_from(from, server, "POST", "/api/login", "Content-Type: application/json\r\n", &login).await
+}
+
+/// The header line of a [`form`].
+pub(crate) const FORM: &str = "Content-Type: multipart/form-data; boundary=b\r\n";
+
+/// The form of a registration.
+pub(crate) fn form(name: &str) -> String {
+    format!(
+        "--b\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\n{name}\r\n\
+         --b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\npassword\r\n--b--\r\n"
+    )
+}
+
 /// Sends a request with these header lines; returns the whole answer.
 pub(crate) async fn call(
     server: &Address,
@@ -174,7 +197,19 @@ pub(crate) async fn call(
     headers: &str,
     body: &str,
 ) -> io::Result<String> {
-    let mut stream = server.open().await?;
+    call_from(Ipv4Addr::LOCALHOST, server, method, path, headers, body).await
+}
+
+/// [`call`] from an address of this machine (127.x.x.x).
+pub(crate) async fn call_from(
+    from: Ipv4Addr,
+    server: &Address,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> io::Result<String> {
+    let mut stream = server.open_from(from).await?;
     let head = format!(
         "{method} {}{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\
          Content-Length: {}\r\n\r\n",
