@@ -9,6 +9,7 @@
 mod codec;
 mod database;
 mod failover;
+mod failover_worlds;
 mod peers;
 mod roster;
 mod sequencer;
