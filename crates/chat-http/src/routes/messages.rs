@@ -185,8 +185,9 @@ struct ListedMessage {
     text: String,
     /// When it was stored, in whole seconds since 1970.
     timestamp: u64,
-    /// Whether the text was edited.
-    edited: bool,
+    /// When the text was edited last, in whole seconds since 1970, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited: Option<u64>,
     /// The number of the message that it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<u64>,
@@ -210,7 +211,7 @@ impl ListedMessage {
             from: message.from.as_str().to_owned(),
             text: message.body.text().to_owned(),
             timestamp: message.at_ms / 1000,
-            edited: message.body.state().is_some_and(|state| state.edited_at_ms.is_some()),
+            edited: message.body.state().and_then(|state| Some(state.edited_at_ms? / 1000)),
             reply_to,
             mentions: mentioned.map(|name| name.as_str().to_owned()).collect(),
             files: message.body.files().iter().map(FoundFile::new).collect(),

@@ -82,6 +82,7 @@ async fn a_bot_posts_and_reads_in_its_rooms_only() {
     let listed = call(&chat, "GET", &path, &token, None, Value::Null).await;
     assert_eq!(texts(&listed), ["1 done @alice", "2 two"]);
     assert_eq!(listed.json()["messages"][1]["reply_to"], 1);
+    assert_eq!(listed.json()["messages"][1].get("edited"), None);
     let page = call(&chat, "GET", &format!("{path}?after=0&limit=1"), &token, None, Value::Null).await;
     assert_eq!((texts(&page), &page.json()["next"]), (vec!["1 done @alice".to_owned()], &json!(1)));
     let page = call(&chat, "GET", &format!("{path}?before=2"), &token, None, Value::Null).await;
