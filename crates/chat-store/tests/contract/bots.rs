@@ -105,7 +105,7 @@ async fn bots_are_no_accounts_of_people(store: TestStore) {
     store.account("alice").await;
     made(&store, 1, &["a"]).await;
     assert_eq!(store.users.count_users().await.unwrap(), 1);
-    let terms = RegistrationTerms { invite: None, accounts_max: Some(2) };
+    let terms = RegistrationTerms { accounts_max: Some(2), ..RegistrationTerms::default() };
     assert!(store.administration.register(&account("bob", 5), terms).await.unwrap());
     let full = store.administration.register(&account("carol", 5), terms).await;
     assert!(matches!(full, Err(StoreError::TooManyAccounts { max: 2 })), "{full:?}");
