@@ -53,8 +53,10 @@ const STEPS: &[Step] = &[
         needs: &[CLIPPY],
         ..Step::cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])
     },
-    // The crates as programs of others have them that leave parts out.
-    Step { needs: &[CLIPPY], ..Step::cargo("features", FEATURES) },
+    // The crates as programs of others have them that leave parts out. The tests have all parts.
+    Step { needs: &[CLIPPY], ..Step::cargo("no-features", NO_FEATURES) },
+    Step { needs: &[CLIPPY], ..Step::cargo("only-sqlite", ONLY_SQLITE) },
+    Step { needs: &[CLIPPY], ..Step::cargo("only-postgres", ONLY_POSTGRES) },
     Step { env: DENY_DOC_WARNINGS, ..Step::cargo("docs", &["doc", "--workspace", "--no-deps"]) },
     Step {
         env: DENY_DOC_WARNINGS,
@@ -115,9 +117,24 @@ const STEPS: &[Step] = &[
 
 /// The stores without a database, shards without sockets, the client without a socket.
 #[rustfmt::skip]
-const FEATURES: &[&str] = &[
-    "clippy", "--no-default-features", "-p", "lanechat-client", "-p", "lanechat-shard", "-p", "lanechat-store", "-p", "lanechat-tokio",
+const NO_FEATURES: &[&str] = &[
+    "clippy", "--no-default-features",
+    "-p", "lanechat-client", "-p", "lanechat-shard", "-p", "lanechat-store", "-p", "lanechat-tokio",
     "--", "--deny", "warnings",
+];
+
+/// A server with SQLite and the page: no pictures, no buckets.
+#[rustfmt::skip]
+const ONLY_SQLITE: &[&str] = &[
+    "clippy", "--no-default-features", "-p", "server", "-p", "lanechat-http", "-p", "lanechat-store",
+    "--features", "server/sqlite,server/page", "--", "--deny", "warnings",
+];
+
+/// A server with Postgres and pictures: no page.
+#[rustfmt::skip]
+const ONLY_POSTGRES: &[&str] = &[
+    "clippy", "--no-default-features", "-p", "server", "-p", "lanechat-http", "-p", "lanechat-store",
+    "--features", "server/postgres,server/pictures", "--", "--deny", "warnings",
 ];
 
 #[rustfmt::skip]

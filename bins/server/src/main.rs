@@ -3,9 +3,14 @@
 //! Everything else is in the library crates; this is the only place that reads
 //! the environment.
 
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+compile_error!("the server needs a database: enable the feature `sqlite`, `postgres` or both");
+
 mod address;
 mod answer_text;
+#[cfg(feature = "sqlite")]
 mod backup;
+#[cfg(feature = "sqlite")]
 mod backup_files;
 mod clock;
 mod config;
@@ -21,6 +26,7 @@ mod output;
 mod part_file;
 mod reindex;
 mod requests;
+#[cfg(feature = "sqlite")]
 mod restore;
 mod serve;
 mod settings;
@@ -63,10 +69,13 @@ enum Command {
         direction: Option<migrate::Direction>,
     },
     /// Write the whole chat into one file; the server may be running.
+    #[cfg(feature = "sqlite")]
     Backup(backup::BackupTask),
     /// Check that a backup is complete and undamaged.
+    #[cfg(feature = "sqlite")]
     CheckBackup(backup::CheckTask),
     /// Replace the database by a backup, which may come from the other kind of database.
+    #[cfg(feature = "sqlite")]
     Restore(restore::RestoreTask),
     /// Make the index of the search anew; no server may be running.
     Reindex,
@@ -111,8 +120,11 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Some(Command::Migrate { direction }) => {
                 return migrate::migrate(&config.database_url, direction.unwrap_or_default()).await;
             }
+            #[cfg(feature = "sqlite")]
             Some(Command::Backup(task)) => backup::backup(&config, task).await?,
+            #[cfg(feature = "sqlite")]
             Some(Command::CheckBackup(task)) => backup::check(&config, task).await?,
+            #[cfg(feature = "sqlite")]
             Some(Command::Restore(task)) => restore::restore(&config, task).await?,
             Some(Command::Reindex) => reindex::reindex(&config).await?,
             Some(Command::User { task }) => user::user(config, task).await?,

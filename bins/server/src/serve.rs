@@ -19,6 +19,7 @@ use crate::limits;
 use crate::log;
 use crate::oidc::OidcSettings;
 use crate::requests::Context;
+#[cfg(feature = "sqlite")]
 use crate::restore::unpack_in_place;
 use crate::signals::Signals;
 use crate::tls::Tls;
@@ -113,6 +114,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
             tracing::info!(version = step.version, name = step.name, "migrated the database");
         }
     }
+    #[cfg(feature = "sqlite")]
     unpack_in_place(&config).await?;
     let stores = Stores::open(&config.database_url).await?;
     let external_keys = match &config.external_keys {

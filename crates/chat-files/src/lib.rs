@@ -36,6 +36,7 @@ mod location;
 mod media_type;
 mod object_files;
 mod preview_locks;
+mod s3;
 mod spool;
 #[cfg(feature = "test-s3")]
 pub mod test_s3;

@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chat_core::FileId;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Name;
-use object_store::{ClientOptions, GetOptions, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _, PutPayload};
 use tokio::sync::Semaphore;
 
 use crate::error::FilesError;
 use crate::failpoint;
 use crate::file_bytes::FileBytes;
-use crate::location::{FilesLocation, S3Location};
+use crate::location::FilesLocation;
 use crate::preview_locks::{PreviewLock, PreviewLocks};
+use crate::s3;
 use crate::spool::{self, SpoolFile, blocking};
 use crate::upload::Upload;
 
@@ -116,7 +116,7 @@ impl ObjectFiles {
                 (Arc::new(store), Kind::Folder(folder.clone()))
             }
             FilesLocation::S3(location) => {
-                (Arc::new(s3(location)?), Kind::S3 { sending: Semaphore::new(SENDING_MAX) })
+                (s3::open(location)?, Kind::S3 { sending: Semaphore::new(SENDING_MAX) })
             }
         };
         let previews = PreviewLocks::default();
@@ -379,28 +379,4 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-fn s3(location: &S3Location) -> Result<object_store::aws::AmazonS3, FilesError> {
-    let allow_http = location.endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
-    let client = ClientOptions::new()
-        .with_allow_http(allow_http)
-        .with_connect_timeout(Duration::from_secs(5))
-        // A download takes as long as its client does; what stands still for this time ends.
-        .with_timeout_disabled()
-        .with_read_timeout(Duration::from_secs(60));
-    let retry =
-        RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() };
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(&location.bucket)
-        .with_region(location.region.as_deref().unwrap_or("us-east-1"))
-        .with_client_options(client)
-        .with_retry(retry);
-    if let Some(endpoint) = &location.endpoint {
-        builder = builder.with_endpoint(endpoint).with_allow_http(allow_http);
-    }
-    if let Some((id, secret)) = &location.credentials {
-        builder = builder.with_access_key_id(id).with_secret_access_key(secret);
-    }
-    Ok(builder.build()?)
 }

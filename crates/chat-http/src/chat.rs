@@ -15,9 +15,7 @@ use crate::files::{self, Files};
 use crate::metrics::Metrics;
 use crate::push::{self, Pushes};
 use crate::service::ChatService;
-use crate::{
-    HttpOptions, assets, indexing, mass_deletion, member_filling, retention, session_check, store_probe,
-};
+use crate::{HttpOptions, indexing, mass_deletion, member_filling, retention, session_check, store_probe};
 
 /// The chat without a listener, on the current tokio runtime. [`service`](Self::service)
 /// answers the requests of a host; a [`Server`](crate::Server) has a listener for it.
@@ -107,7 +105,8 @@ impl Chat {
         tasks.spawn(mass_deletion::keep_deleting(app.clone(), stopping()));
         tasks.spawn(push::keep_pushing(app.clone(), stopping()));
         tasks.spawn(indexing::keep_indexing(app.clone(), stopping()));
-        tasks.spawn_blocking(assets::prepare);
+        #[cfg(feature = "page")]
+        tasks.spawn_blocking(crate::assets::prepare);
         Ok(Self { app, requests: TaskTracker::new() })
     }
 

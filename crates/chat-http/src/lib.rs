@@ -45,6 +45,7 @@
 mod acme_challenges;
 mod answer;
 mod app;
+#[cfg(feature = "page")]
 mod assets;
 mod avatar;
 mod base_path;
@@ -72,6 +73,7 @@ mod indexing;
 mod mass_deletion;
 mod member_filling;
 mod metrics;
+#[cfg(feature = "page")]
 mod negotiation;
 mod oidc;
 mod options;

@@ -43,18 +43,23 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
-use hyper::header::{ACCEPT, CONNECTION, HOST, HeaderValue, UPGRADE};
+#[cfg(feature = "page")]
+use hyper::header::ACCEPT;
+use hyper::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use self::call::Call;
 use crate::answer::{self, Body};
 use crate::app::App;
+#[cfg(feature = "page")]
 use crate::assets::{Asset, MANIFEST};
 use crate::body::SentBody;
 use crate::error::HttpError;
+#[cfg(feature = "page")]
 use crate::negotiation;
 use crate::oidc::OidcSignIn;
+#[cfg(feature = "page")]
 use crate::profile::Logo;
 use crate::store_health::StoreUse;
 
@@ -330,27 +335,7 @@ async fn route(
     if in_api && !request.method().is_safe() {
         app.origin.check(request.headers())?;
     }
-    let base = &app.options.base_path;
-    let Ok(found) = ROUTER.at(path) else {
-        let is_manifest = path.strip_prefix('/') == Some(MANIFEST);
-        let asset = if is_manifest {
-            let profile = app.profile().await?;
-            let logo = profile.logo.as_ref().map(Logo::address);
-            Asset::manifest(&profile.title, logo.as_deref(), base)
-        } else {
-            Asset::find(path).map(|asset| asset.based(base))
-        };
-        return match asset {
-            Some(asset) if matches!(*request.method(), Method::GET | Method::HEAD) => {
-                Ok(asset.answer(request.headers()))
-            }
-            Some(_) => Err(HttpError::Method { allow: "GET, HEAD".to_owned() }),
-            None if is_navigation(&request) => {
-                Asset::not_found(request.headers(), base).ok_or(HttpError::NotFound)
-            }
-            None => Err(HttpError::NotFound),
-        };
-    };
+    let Ok(found) = ROUTER.at(path) else { return file_of_page(&app, &request).await };
     // HEAD is GET without the body, which hyper omits.
     let method = if *request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let Some(route) = found.value.iter().find(|route| route.method == *method) else {
@@ -370,8 +355,39 @@ async fn route(
     (route.handler)(Call { app, peer: client.peer, request, part, user }).await
 }
 
+/// The file of the page at a path that is in no row.
+#[cfg(feature = "page")]
+async fn file_of_page(app: &App, request: &Request<SentBody>) -> Result<Response<Body>, HttpError> {
+    let (path, base) = (request.uri().path(), &app.options.base_path);
+    let is_manifest = path.strip_prefix('/') == Some(MANIFEST);
+    let asset = if is_manifest {
+        let profile = app.profile().await?;
+        let logo = profile.logo.as_ref().map(Logo::address);
+        Asset::manifest(&profile.title, logo.as_deref(), base)
+    } else {
+        Asset::find(path).map(|asset| asset.based(base))
+    };
+    match asset {
+        Some(asset) if matches!(*request.method(), Method::GET | Method::HEAD) => {
+            Ok(asset.answer(request.headers()))
+        }
+        Some(_) => Err(HttpError::Method { allow: "GET, HEAD".to_owned() }),
+        None if is_navigation(request) => {
+            Asset::not_found(request.headers(), base).ok_or(HttpError::NotFound)
+        }
+        None => Err(HttpError::NotFound),
+    }
+}
+
+/// There is no page.
+#[cfg(not(feature = "page"))]
+async fn file_of_page(_: &App, _: &Request<SentBody>) -> Result<Response<Body>, HttpError> {
+    Err(HttpError::NotFound)
+}
+
 /// Whether a browser asks for a page that a person will look at, as opposed to a program
 /// or a script.
+#[cfg(feature = "page")]
 fn is_navigation(request: &Request<SentBody>) -> bool {
     let first = request.uri().path().split('/').nth(1).unwrap_or_default();
     matches!(*request.method(), Method::GET | Method::HEAD)
@@ -398,6 +414,7 @@ const OF_PASSWORDS: [&str; 5] =
 const WITH_SECRETS: [&str; 6] = ["/api/rooms/", "/api/join/", "/files/", "/join/", "/password/", "/hooks/"];
 
 /// First parts of paths below which there is no page.
+#[cfg(feature = "page")]
 const FOR_PROGRAMS: [&str; 8] = ["api", "uploads", "files", "ws", "metrics", "healthz", "readyz", "hooks"];
 
 /// Checks that there is one `Host`, which only HTTP/1.0 may omit (RFC 9112 §3.2).

@@ -10,20 +10,10 @@ use image::error::LimitErrorKind;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, Limits};
 
+use crate::PictureLimits;
 use crate::error::PictureError;
 use crate::jpeg_header::JpegHeader;
 use crate::webp_header::WebpHeader;
-
-/// Limits of an uploaded picture.
-#[derive(Debug, Clone, Copy)]
-pub struct PictureLimits {
-    /// Pixels.
-    pub pixels_max: u64,
-    /// Pixels on one side.
-    pub side_max: u32,
-    /// Bytes that decoding may take, beside twice the size of the file.
-    pub memory_max: u64,
-}
 
 /// A decoded picture.
 pub(crate) struct Decoded {

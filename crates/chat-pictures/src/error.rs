@@ -16,6 +16,9 @@ pub enum PictureError {
     /// Decoding would take more memory than allowed.
     #[error("the avatar takes too much memory to read, please send a smaller picture")]
     TooMuchMemory,
+    /// The crate was built without the feature `decoders`.
+    #[error("this server takes no avatars")]
+    NoDecoders,
     /// The file does not follow its format.
     #[error("the avatar is a damaged picture")]
     Damaged(#[source] Option<ImageError>),

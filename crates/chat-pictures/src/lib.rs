@@ -4,6 +4,9 @@
 //! Decoding takes up to a second and much memory, so that it has threads of its own:
 //! [`PictureQueue`] serves the users in turn, however many requests one of them has.
 //!
+//! Without the default feature `decoders`, pictures are recognised and freed of their metadata,
+//! and none is made small.
+//!
 //! This crate knows no HTTP, no accounts and no folders: files are bytes, or anything that
 //! can be read.
 //!
@@ -24,19 +27,30 @@
 //! ```
 
 mod clean;
+#[cfg(feature = "decoders")]
 mod decode;
 mod error;
 mod format;
+#[cfg(feature = "decoders")]
 mod jpeg_header;
+mod limits;
 mod queue;
+#[cfg(feature = "decoders")]
 mod small;
+#[cfg(feature = "decoders")]
 mod vp8l;
+#[cfg(feature = "decoders")]
 mod webp_header;
+#[cfg(not(feature = "decoders"))]
+mod without_decoders;
 
 pub use clean::{Cleaned, clean};
-pub use decode::PictureLimits;
 pub use error::PictureError;
 pub use format::format_of_bytes;
 pub use image::ImageFormat;
+pub use limits::PictureLimits;
 pub use queue::{PictureFor, PictureQueue, PictureTurn, QueueFull};
+#[cfg(feature = "decoders")]
 pub use small::{PREVIEW_SIDE_MAX, preview, square};
+#[cfg(not(feature = "decoders"))]
+pub use without_decoders::{preview, square};

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 pub use chat_turns::QueueFull;
 
-use crate::decode::PictureLimits;
+use crate::PictureLimits;
 
 /// The queue in front of the threads that decode and encode pictures. Each picture has a
 /// thread of its own, and only a limited number of them work at one time.

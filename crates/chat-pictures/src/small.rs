@@ -5,7 +5,8 @@ use image::codecs::webp::WebPEncoder;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageEncoder as _, ImageFormat, RgbaImage};
 
-use crate::decode::{Decoded, PictureLimits, decode};
+use crate::PictureLimits;
+use crate::decode::{Decoded, decode};
 use crate::error::PictureError;
 
 /// The square in the middle of a picture, upright, at most 256 pixels on a side, and only

@@ -1,9 +1,11 @@
 //! Foreign errors, as far as they are shown to an operator.
 
 use std::error::Error;
+#[cfg(feature = "sqlite")]
 use std::path::Path;
 
 use sqlx::migrate::MigrateError;
+#[cfg(feature = "sqlite")]
 use sqlx::sqlite::SqliteError;
 
 /// A foreign error that a [`StoreError`](crate::StoreError) carries.
@@ -18,6 +20,7 @@ pub(crate) struct DatabaseMessage {
     code: Option<String>,
 }
 
+#[cfg(feature = "sqlite")]
 impl DatabaseMessage {
     /// SQLSTATE, or SQLite's extended result code.
     pub(crate) fn code(&self) -> Option<&str> {
@@ -38,12 +41,13 @@ pub(crate) fn plain(cause: impl Into<Cause>) -> Cause {
         Ok(error) => match *error {
             sqlx::Error::Database(error) => {
                 let code = error.code().map(|code| code.into_owned());
-                let meaning = match error.try_downcast_ref::<SqliteError>() {
-                    Some(_) => code.as_deref().and_then(sqlite_meaning),
-                    None => None,
-                };
-                let message = meaning.map_or_else(|| error.message().to_owned(), str::to_owned);
-                DatabaseMessage { message, code }.into()
+                #[cfg(feature = "sqlite")]
+                if error.try_downcast_ref::<SqliteError>().is_some()
+                    && let Some(meaning) = code.as_deref().and_then(sqlite_meaning)
+                {
+                    return DatabaseMessage { message: meaning.to_owned(), code }.into();
+                }
+                DatabaseMessage { message: error.message().to_owned(), code }.into()
             }
             sqlx::Error::Io(error) => error.into(),
             other => other.into(),
@@ -53,6 +57,7 @@ pub(crate) fn plain(cause: impl Into<Cause>) -> Cause {
 }
 
 /// The same error with the file in which it happened.
+#[cfg(feature = "sqlite")]
 pub(crate) fn in_file(cause: Cause, path: &Path) -> Cause {
     match cause.downcast::<DatabaseMessage>() {
         Ok(error) => {
@@ -64,6 +69,7 @@ pub(crate) fn in_file(cause: Cause, path: &Path) -> Cause {
 }
 
 /// Whether SQLite says that a file is damaged, or is no database.
+#[cfg(feature = "sqlite")]
 pub(crate) fn is_damaged_file(cause: &Cause) -> bool {
     let message = cause.downcast_ref::<DatabaseMessage>();
     let code = message.and_then(DatabaseMessage::code).and_then(sqlite_code);
@@ -72,6 +78,7 @@ pub(crate) fn is_damaged_file(cause: &Cause) -> bool {
 
 /// What a result code of SQLite means, where its own message ("disk I/O error") leaves
 /// an operator without the cause.
+#[cfg(feature = "sqlite")]
 fn sqlite_meaning(code: &str) -> Option<&'static str> {
     match sqlite_code(code)? {
         BUSY | LOCKED => Some("another process has locked the file"),
@@ -85,17 +92,26 @@ fn sqlite_meaning(code: &str) -> Option<&'static str> {
 
 /// The result code in the low byte of an extended one, see
 /// <https://sqlite.org/rescode.html>.
+#[cfg(feature = "sqlite")]
 pub(crate) fn sqlite_code(extended: &str) -> Option<u32> {
     extended.parse::<u32>().ok().map(|code| code & 0xff)
 }
 
+#[cfg(feature = "sqlite")]
 const BUSY: u32 = 5;
+#[cfg(feature = "sqlite")]
 const LOCKED: u32 = 6;
+#[cfg(feature = "sqlite")]
 const CORRUPT: u32 = 11;
+#[cfg(feature = "sqlite")]
 const NOTADB: u32 = 26;
+#[cfg(feature = "sqlite")]
 pub(crate) const READONLY: u32 = 8;
+#[cfg(feature = "sqlite")]
 pub(crate) const IOERR: u32 = 10;
+#[cfg(feature = "sqlite")]
 pub(crate) const FULL: u32 = 13;
+#[cfg(feature = "sqlite")]
 pub(crate) const CANTOPEN: u32 = 14;
 
 #[cfg(test)]

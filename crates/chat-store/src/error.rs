@@ -3,7 +3,7 @@
 use std::error::Error;
 #[cfg(feature = "databases")]
 use std::fmt::Display;
-#[cfg(feature = "databases")]
+#[cfg(feature = "sqlite")]
 use std::path::Path;
 
 #[cfg(feature = "databases")]
@@ -105,7 +105,14 @@ impl StoreError {
         Self::CannotOpen { database: database.to_string(), source: cause::plain(source) }
     }
 
+    /// The error for an SQLite file where the feature `sqlite` is missing.
+    #[cfg(not(feature = "sqlite"))]
+    pub(crate) fn without_sqlite(url: &crate::DatabaseUrl) -> Self {
+        Self::cannot_open(url, crate::DatabaseUrlError::WithoutSqlite)
+    }
+
     /// Names the file of the database in an error that has no name yet.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn in_file(self, path: &Path) -> Self {
         match self {
             Self::Unavailable { source } => Self::Unavailable { source: cause::in_file(source, path) },

@@ -5,8 +5,9 @@
 //! [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`] implement all nine. One contract
 //! suite (`tests/contract`) tests that they behave alike.
 //!
-//! Without the default feature `databases`, only the traits and [`MemoryStore`] are compiled: no
-//! SQL, no driver.
+//! The features `sqlite` and `postgres`, both on by default, are the databases that are compiled.
+//! Without both, there are only the traits and [`MemoryStore`]: no SQL, no driver. Backups are
+//! SQLite files, and need `sqlite`, whatever the database.
 //!
 //! This is the only crate that knows SQL. It does not decide which user may read or
 //! write, does not hash passwords, and does not collect batches: its callers do, one
@@ -48,11 +49,11 @@
 //! #     .block_on(example()).unwrap();
 //! ```
 
-// Rules that only databases need stand beside those of all stores.
-#![cfg_attr(not(feature = "databases"), allow(dead_code))]
+#[cfg(all(feature = "databases", not(any(feature = "sqlite", feature = "postgres"))))]
+compile_error!("the feature `databases` is of no use alone: enable `sqlite`, `postgres` or both");
 
 mod administration;
-#[cfg(feature = "databases")]
+#[cfg(feature = "sqlite")]
 mod backup;
 #[cfg(feature = "databases")]
 mod batch;
@@ -74,13 +75,13 @@ mod memory;
 pub mod migrations;
 #[cfg(feature = "databases")]
 mod names;
-#[cfg(feature = "databases")]
+#[cfg(feature = "sqlite")]
 mod open_error;
 #[cfg(feature = "databases")]
 mod pages;
-#[cfg(feature = "databases")]
+#[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(feature = "databases")]
+#[cfg(feature = "sqlite")]
 mod private_files;
 mod push;
 mod repository;
@@ -92,7 +93,7 @@ mod rows;
 #[cfg(feature = "databases")]
 mod schema;
 mod search;
-#[cfg(feature = "databases")]
+#[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "databases")]
 mod statements;
@@ -101,6 +102,8 @@ mod stores;
 pub mod test_postgres;
 #[cfg(feature = "databases")]
 mod url;
+#[cfg(all(feature = "databases", not(feature = "postgres")))]
+mod without_postgres;
 
 pub use administration::{
     AUDIT_MAX, AUDIT_OF_ADMINISTRATOR_MAX, AUDIT_OF_USER_MAX, AdministrationRepository, AuditAction,
@@ -109,12 +112,12 @@ pub use administration::{
     NewBan, NewInvite, NewPasswordLink, NewReport, OPEN_REPORTS_MAX, ProfileField, RegistrationTerms, Report,
     ReportState, ReportsOf, ServerProfile,
 };
-#[cfg(feature = "databases")]
+#[cfg(feature = "sqlite")]
 pub use backup::{BACKUP_PART_BYTES, Backup, BackupContents, BackupFile, ExistingData, RestoreTarget};
 pub use bots::{BOTS_MAX, Bot, BotRepository, NewBot, NewWebhook, WEBHOOKS_MAX, Webhook};
 pub use error::StoreError;
 pub use memory::MemoryStore;
-#[cfg(feature = "databases")]
+#[cfg(feature = "postgres")]
 pub use postgres::{OtherServers, PostgresOptions, PostgresStore, ServerLock, wait_until_reachable};
 pub use push::{DuePush, NewPushSubscription, PUSH_LOOKED_AT_MAX, PushRepository, PushResult};
 pub use repository::{
@@ -124,8 +127,10 @@ pub use repository::{
 };
 pub use retention::{KEPT_AT_LEAST_MS, NONCES_KEPT_MS, Retention, TrimPosition, Trimmed};
 pub use search::{Indexed, SearchIndex, SearchPage, SearchQuery};
-#[cfg(feature = "databases")]
+#[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use stores::Stores;
 #[cfg(feature = "databases")]
 pub use url::{DatabaseUrl, DatabaseUrlError, PostgresUrl};
+#[cfg(all(feature = "databases", not(feature = "postgres")))]
+pub use without_postgres::{OtherServers, ServerLock, wait_until_reachable};

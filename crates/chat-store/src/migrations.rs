@@ -1,15 +1,22 @@
 //! Migrations: bringing a database to this version's schema, and back.
 
+#[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 
+#[cfg(feature = "postgres")]
 use sqlx::postgres::PgConnection;
+#[cfg(feature = "sqlite")]
 use sqlx::sqlite::SqliteConnection;
 
+#[cfg(feature = "postgres")]
+use crate::PostgresUrl;
 use crate::schema::{self, Recorded};
 pub use crate::schema::{Loss, MigrationStatus};
+#[cfg(feature = "sqlite")]
 use crate::sqlite::DatabaseFile;
-use crate::{DatabaseUrl, PostgresUrl, StoreError};
+use crate::{DatabaseUrl, StoreError};
 
 /// Brings a database to this version's schema; returns the steps that were
 /// applied. An SQLite file is created if it is missing. Opening one with
@@ -23,8 +30,14 @@ use crate::{DatabaseUrl, PostgresUrl, StoreError};
 /// a database.
 pub async fn up(url: &DatabaseUrl) -> Result<Vec<MigrationStatus>, StoreError> {
     match url {
+        #[cfg(feature = "sqlite")]
         DatabaseUrl::Sqlite(path) => sqlite::up(path).await,
+        #[cfg(not(feature = "sqlite"))]
+        DatabaseUrl::Sqlite(_) => Err(StoreError::without_sqlite(url)),
+        #[cfg(feature = "postgres")]
         DatabaseUrl::Postgres(url) => postgres::up(url).await,
+        #[cfg(not(feature = "postgres"))]
+        DatabaseUrl::Postgres(url) => url.absurd(),
         DatabaseUrl::Memory => Ok(Vec::new()),
     }
 }
@@ -51,7 +64,9 @@ pub struct Undo {
 
 /// A database that no server uses.
 enum Claimed {
+    #[cfg(feature = "sqlite")]
     Sqlite(SqliteConnection, Box<DatabaseFile>),
+    #[cfg(feature = "postgres")]
     Postgres(PgConnection, PostgresUrl),
 }
 
@@ -68,8 +83,14 @@ impl Undo {
     /// errors of opening one.
     pub async fn claim(url: &DatabaseUrl) -> Result<Option<Self>, StoreError> {
         match url {
+            #[cfg(feature = "sqlite")]
             DatabaseUrl::Sqlite(path) => sqlite::claim(path).await,
+            #[cfg(not(feature = "sqlite"))]
+            DatabaseUrl::Sqlite(_) => Err(StoreError::without_sqlite(url)),
+            #[cfg(feature = "postgres")]
             DatabaseUrl::Postgres(url) => postgres::claim(url).await,
+            #[cfg(not(feature = "postgres"))]
+            DatabaseUrl::Postgres(url) => url.absurd(),
             DatabaseUrl::Memory => Ok(None),
         }
     }
@@ -92,7 +113,9 @@ impl Undo {
     pub async fn run(self) -> Result<MigrationStatus, StoreError> {
         let version = self.step.version;
         match self.database {
+            #[cfg(feature = "sqlite")]
             Claimed::Sqlite(connection, file) => sqlite::undo(connection, &file, version).await?,
+            #[cfg(feature = "postgres")]
             Claimed::Postgres(connection, url) => postgres::undo(connection, &url, version).await?,
         }
         Ok(MigrationStatus { applied: false, ..self.step })
@@ -106,7 +129,13 @@ impl Undo {
 /// Those of opening a database.
 pub async fn status(url: &DatabaseUrl) -> Result<Vec<MigrationStatus>, StoreError> {
     let (recorded, known) = match url {
+        #[cfg(not(feature = "sqlite"))]
+        DatabaseUrl::Sqlite(_) => return Err(StoreError::without_sqlite(url)),
+        #[cfg(feature = "sqlite")]
         DatabaseUrl::Sqlite(path) => (sqlite::status(path).await?, schema::sqlite::STEPS),
+        #[cfg(not(feature = "postgres"))]
+        DatabaseUrl::Postgres(url) => url.absurd(),
+        #[cfg(feature = "postgres")]
         DatabaseUrl::Postgres(url) => (postgres::status(url).await?, schema::postgres::STEPS),
         DatabaseUrl::Memory => return Ok(Vec::new()),
     };

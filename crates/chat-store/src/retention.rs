@@ -40,6 +40,7 @@ pub(crate) enum Stage {
     /// Entries of topics whose rows have a higher id are next.
     Topics { after: i64 },
     /// Nonces whose entries were removed are next.
+    #[cfg(feature = "databases")]
     Nonces,
 }
 
@@ -98,11 +99,13 @@ impl Cut {
 }
 
 /// Nonces of messages with a lower stamp are removed with their messages.
+#[cfg(feature = "databases")]
 pub(crate) fn nonces_before(now_ms: u64) -> u64 {
     now_ms.saturating_sub(NONCES_KEPT_MS)
 }
 
 /// The entries that one step of a trim removes.
+#[cfg(feature = "databases")]
 #[derive(Default)]
 pub(crate) struct Plan {
     /// The id of a topic's row, and the last number that is removed.
@@ -113,6 +116,7 @@ pub(crate) struct Plan {
     pub(crate) entries: usize,
 }
 
+#[cfg(feature = "databases")]
 impl Plan {
     /// Adds the first entries of a topic (number and stamp) that `cut` removes.
     pub(crate) fn add(&mut self, id: i64, topic: Topic, oldest_kept: u64, oldest: &[(u64, u64)], cut: Cut) {
@@ -127,6 +131,7 @@ impl Plan {
 }
 
 /// The number of topics that one step looks at.
+#[cfg(feature = "databases")]
 pub(crate) const TOPICS_AT_ONCE: usize = 256;
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The rows of both databases, mapped to the values of the chat.
 
 use chat_core::{FirstResult, KeptState, SessionId, Stamp, Topic, TopicEnd};
+#[cfg(feature = "postgres")]
 use sqlx::postgres::PgRow;
+#[cfg(feature = "sqlite")]
 use sqlx::sqlite::SqliteRow;
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
@@ -32,7 +34,7 @@ pub(crate) trait Columns {
 }
 
 macro_rules! columns {
-    ($($row:ty),*) => {$(
+    ($row:ty) => {
         impl Columns for $row {
             fn integer(&self, index: usize) -> Result<i64, StoreError> {
                 get(self, index)
@@ -54,9 +56,12 @@ macro_rules! columns {
                 get(self, index)
             }
         }
-    )*};
+    };
 }
-columns!(SqliteRow, PgRow);
+#[cfg(feature = "sqlite")]
+columns!(SqliteRow);
+#[cfg(feature = "postgres")]
+columns!(PgRow);
 
 /// One column of a row, as any type.
 pub(crate) fn get<'r, R, T>(row: &'r R, index: usize) -> Result<T, StoreError>

@@ -4,7 +4,9 @@
 //! Each step can be undone. Applied steps are recorded in the database with a
 //! checksum of their text, so that a change to a published step is noticed.
 
+#[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+#[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 
 use sqlx::SqlSafeStr as _;

@@ -7,9 +7,11 @@ use crate::{
     SearchIndex, SessionRepository, UserRepository,
 };
 #[cfg(feature = "databases")]
-use crate::{
-    DatabaseUrl, MemoryStore, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, StoreError,
-};
+use crate::{DatabaseUrl, MemoryStore, StoreError};
+#[cfg(feature = "postgres")]
+use crate::{PostgresOptions, PostgresStore};
+#[cfg(feature = "sqlite")]
+use crate::{SqliteOptions, SqliteStore};
 
 /// The stores of a server. Cloning shares them.
 #[derive(Clone)]
@@ -40,7 +42,9 @@ pub struct Stores {
 #[cfg(feature = "databases")]
 #[derive(Clone)]
 enum Opened {
+    #[cfg(feature = "sqlite")]
     Sqlite(Arc<SqliteStore>),
+    #[cfg(feature = "postgres")]
     Postgres(Arc<PostgresStore>),
 }
 
@@ -57,10 +61,16 @@ impl Stores {
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         match url {
             DatabaseUrl::Memory => Ok(Self::of(Arc::new(MemoryStore::default()))),
+            #[cfg(not(feature = "sqlite"))]
+            DatabaseUrl::Sqlite(_) => Err(StoreError::without_sqlite(url)),
+            #[cfg(feature = "sqlite")]
             DatabaseUrl::Sqlite(path) => {
                 let store = Arc::new(SqliteStore::open(path, SqliteOptions::default()).await?);
                 Ok(Self { opened: Some(Opened::Sqlite(Arc::clone(&store))), ..Self::of(store) })
             }
+            #[cfg(not(feature = "postgres"))]
+            DatabaseUrl::Postgres(url) => url.absurd(),
+            #[cfg(feature = "postgres")]
             DatabaseUrl::Postgres(url) => {
                 let store = Arc::new(PostgresStore::open(url, PostgresOptions::default()).await?);
                 Ok(Self { opened: Some(Opened::Postgres(Arc::clone(&store))), ..Self::of(store) })
@@ -103,7 +113,9 @@ impl Stores {
     pub async fn close(self) {
         #[cfg(feature = "databases")]
         match self.opened {
+            #[cfg(feature = "sqlite")]
             Some(Opened::Sqlite(store)) => store.close().await,
+            #[cfg(feature = "postgres")]
             Some(Opened::Postgres(store)) => store.close().await,
             None => {}
         }

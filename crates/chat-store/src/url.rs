@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
+#[cfg(feature = "postgres")]
 use std::str::FromStr as _;
 
+#[cfg(feature = "postgres")]
 use sqlx::postgres::PgConnectOptions;
 
 /// The address of a database, as an operator writes it. `Display` and `Debug` show no
@@ -21,11 +23,17 @@ pub enum DatabaseUrl {
 }
 
 /// The address of a Postgres database.
+#[cfg(feature = "postgres")]
 #[derive(Clone)]
 pub struct PostgresUrl {
     text: String,
     options: Box<PgConnectOptions>,
 }
+
+/// The address of a Postgres database, of which there is none without the feature `postgres`.
+#[cfg(not(feature = "postgres"))]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresUrl(std::convert::Infallible);
 
 impl DatabaseUrl {
     /// Parses `sqlite:path`, `sqlite://path`, `postgres://…`, `postgresql://…` or
@@ -42,18 +50,25 @@ impl DatabaseUrl {
         match scheme {
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => Err(DatabaseUrlError::MemoryWithPath),
+            #[cfg(feature = "sqlite")]
             "sqlite" => match rest.strip_prefix("//").unwrap_or(rest) {
                 "" => Err(DatabaseUrlError::NoPath),
                 ":memory:" => Err(DatabaseUrlError::SqliteInMemory),
                 path if path.contains(['?', '\0']) => Err(DatabaseUrlError::Options),
                 path => Ok(Self::Sqlite(path.into())),
             },
+            #[cfg(not(feature = "sqlite"))]
+            "sqlite" => Err(DatabaseUrlError::WithoutSqlite),
+            #[cfg(not(feature = "postgres"))]
+            "postgres" | "postgresql" => Err(DatabaseUrlError::WithoutPostgres),
+            #[cfg(feature = "postgres")]
             "postgres" | "postgresql" if rest.starts_with("//") => match PgConnectOptions::from_str(url) {
                 Ok(options) => {
                     Ok(Self::Postgres(PostgresUrl { text: url.to_owned(), options: Box::new(options) }))
                 }
                 Err(_) => Err(DatabaseUrlError::Postgres),
             },
+            #[cfg(feature = "postgres")]
             "postgres" | "postgresql" => Err(DatabaseUrlError::Postgres),
             _ => Err(DatabaseUrlError::UnknownScheme),
         }
@@ -70,13 +85,30 @@ impl fmt::Display for DatabaseUrl {
     }
 }
 
+#[cfg(feature = "postgres")]
 impl PostgresUrl {
     pub(crate) fn options(&self) -> &PgConnectOptions {
         &self.options
     }
 }
 
+#[cfg(not(feature = "postgres"))]
+impl PostgresUrl {
+    /// Proves that there is no such address.
+    pub(crate) fn absurd(&self) -> ! {
+        match self.0 {}
+    }
+}
+
+#[cfg(not(feature = "postgres"))]
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.absurd()
+    }
+}
+
 /// Host, port and name of the database, without user, password and options.
+#[cfg(feature = "postgres")]
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = &self.options;
@@ -88,18 +120,21 @@ impl fmt::Display for PostgresUrl {
     }
 }
 
+#[cfg(feature = "postgres")]
 impl fmt::Debug for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
+#[cfg(feature = "postgres")]
 impl PartialEq for PostgresUrl {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
     }
 }
 
+#[cfg(feature = "postgres")]
 impl Eq for PostgresUrl {}
 
 /// Why a text is no address of a database. The sentences are for operators; they do not
@@ -112,6 +147,12 @@ pub enum DatabaseUrlError {
     /// The scheme (the part before the colon) is unknown.
     #[error("only sqlite:PATH, postgres://… and memory: are known as databases")]
     UnknownScheme,
+    /// The program was built without the feature `sqlite`.
+    #[error("this program was built without SQLite")]
+    WithoutSqlite,
+    /// The program was built without the feature `postgres`.
+    #[error("this program was built without Postgres")]
+    WithoutPostgres,
     /// A Postgres address cannot be parsed.
     #[error(
         "a Postgres database is written postgres://USER:PASSWORD@HOST:PORT/DATABASE, \

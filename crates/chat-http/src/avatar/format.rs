@@ -1,6 +1,6 @@
 //! The formats of pictures that are served.
 
-use image::ImageFormat;
+use chat_pictures::ImageFormat;
 
 /// The format that a file name's extension stands for; `None` if the name cannot be
 /// that of a served picture. Such a name contains nothing that could lead out of the

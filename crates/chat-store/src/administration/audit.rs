@@ -94,9 +94,11 @@ pub(crate) enum Part {
 }
 
 impl Part {
+    #[cfg(feature = "databases")]
     pub(crate) const ALL: [Self; 2] = [Self::Administration, Self::Moderation];
 
     /// The column `part`.
+    #[cfg(feature = "databases")]
     pub(crate) fn column(self) -> i64 {
         match self {
             Self::Administration => 1,
@@ -122,6 +124,7 @@ pub const AUDIT_OF_ADMINISTRATOR_MAX: u64 = 20_000;
 pub const AUDIT_OF_USER_MAX: u64 = 1_000;
 /// Entries beyond [`AUDIT_MAX`] are removed with each entry whose id is a multiple of this: to
 /// find them, a store counts the entries.
+#[cfg(feature = "databases")]
 pub(crate) const AUDIT_SWEEP: u64 = 256;
 
 impl AuditAction {

@@ -42,6 +42,7 @@ pub(crate) async fn forget_user<S: Statements>(statements: &mut S, user: &Userna
 }
 
 /// Ends all that is left of a removed account whose name the operator gives to another one.
+#[cfg(feature = "sqlite")]
 pub(crate) async fn forget_former_user<S: Statements>(
     statements: &mut S,
     user: &Username,
@@ -460,9 +461,11 @@ const BAN: &str = "INSERT INTO bans (username, by_user, at, reason, deletes_topi
 const UNBAN: &str = "DELETE FROM bans WHERE username = $1 RETURNING 1";
 
 // CROSS JOIN makes SQLite look each ban up by its name.
+#[cfg(feature = "sqlite")]
 pub(crate) const BANS_OF_SQLITE: &str = "SELECT b.username, b.by_user, b.at, b.reason, b.deletes_topic
        FROM jsonb_each($1) AS d CROSS JOIN bans AS b ON b.username = d.value";
 
+#[cfg(feature = "postgres")]
 pub(crate) const BANS_OF_POSTGRES: &str = "SELECT b.username, b.by_user, b.at, b.reason, b.deletes_topic
        FROM jsonb_array_elements_text($1::text::jsonb) AS d (name)
        JOIN bans AS b ON b.username = d.name COLLATE \"C\"";

@@ -246,6 +246,7 @@ pub const DONE_REPORTS_MAX: u64 = 100_000;
 pub const DONE_REPORTS_OF_USER_MAX: u64 = 200;
 /// Reports beyond [`DONE_REPORTS_MAX`] are removed with each report whose id is a multiple of
 /// this: to find them, a store counts the reports.
+#[cfg(feature = "databases")]
 pub(crate) const REPORTS_SWEEP: u64 = 256;
 
 /// What administrators have changed of the profile of the server. `None`: what the settings
@@ -287,6 +288,7 @@ pub enum ProfileField {
 }
 
 impl ProfileField {
+    #[cfg(feature = "databases")]
     pub(crate) const ALL: [Self; 4] = [Self::Title, Self::Welcome, Self::Accent, Self::Logo];
 
     /// The column `key`.
@@ -456,6 +458,7 @@ pub struct DeletionTurn<'a> {
 }
 
 impl<'a> DeletionTurn<'a> {
+    #[cfg(feature = "databases")]
     pub(crate) fn ending(ending: impl Future<Output = ()> + Send + 'a) -> Self {
         Self { ending: Some(Box::pin(ending)) }
     }

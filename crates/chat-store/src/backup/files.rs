@@ -101,7 +101,7 @@ impl Backup {
     /// backup is restored.
     pub(super) async fn forget_unstored_files(&mut self) -> Result<(), StoreError> {
         self.run("DELETE FROM files WHERE state <> 2").await?;
-        self.run(super::postgres::COUNT_FILES).await
+        self.run(super::COUNT_FILES).await
     }
 
     /// Opens the bytes of the files in a backup, for reading.

@@ -7,8 +7,10 @@
 //! after the backup are not in it, and their numbers will be given again.
 
 mod files;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod sqlite;
+#[cfg(feature = "postgres")]
 mod tables;
 
 pub use files::{BACKUP_PART_BYTES, BackupFile};
@@ -19,10 +21,12 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 
+#[cfg(feature = "postgres")]
+use crate::PostgresUrl;
 use crate::open_error::read_failed;
 use crate::rows::get;
 use crate::sqlite::DatabaseFile;
-use crate::{DatabaseUrl, PostgresUrl, StoreError, columns, schema};
+use crate::{DatabaseUrl, StoreError, columns, schema};
 
 /// An open backup.
 pub struct Backup {
@@ -65,6 +69,7 @@ impl Backup {
             DatabaseUrl::Memory => return Err(memory()),
         }
         let mut backup = Self::open(path).await?;
+        #[cfg(feature = "postgres")]
         if let DatabaseUrl::Postgres(url) = from {
             schema::sqlite::run(&mut backup.connection, path).await?;
             postgres::read(url, &mut backup.connection).await?;
@@ -249,6 +254,7 @@ pub struct RestoreTarget(Target);
 
 enum Target {
     Sqlite(Box<DatabaseFile>),
+    #[cfg(feature = "postgres")]
     Postgres(PostgresUrl, ExistingData),
 }
 
@@ -268,9 +274,13 @@ impl RestoreTarget {
     ///
     /// [`StoreError::InUse`] if a server uses it, and [`StoreError::NotEmpty`] for a
     /// Postgres database with data.
+    #[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "a file is replaced whole"))]
     pub async fn claim(url: &DatabaseUrl, existing: ExistingData) -> Result<Self, StoreError> {
         match url {
             DatabaseUrl::Sqlite(path) => Ok(Self(Target::Sqlite(Box::new(DatabaseFile::claim(path)?)))),
+            #[cfg(not(feature = "postgres"))]
+            DatabaseUrl::Postgres(url) => url.absurd(),
+            #[cfg(feature = "postgres")]
             DatabaseUrl::Postgres(url) => {
                 postgres::check(url, existing).await?;
                 Ok(Self(Target::Postgres(url.clone(), existing)))
@@ -280,9 +290,14 @@ impl RestoreTarget {
     }
 
     /// The path that the backup must be copied to before [`put`](Self::put).
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(unused_variables, reason = "a file is copied beside itself")
+    )]
     pub fn copy_path(&self, data_dir: &Path) -> PathBuf {
         match &self.0 {
             Target::Sqlite(file) => sqlite::beside(file.path(), ".restoring"),
+            #[cfg(feature = "postgres")]
             Target::Postgres(..) => data_dir.join("backup.restoring"),
         }
     }
@@ -297,6 +312,7 @@ impl RestoreTarget {
                 backup.close().await?;
                 sqlite::put(&file, &copy, kept_ending).await
             }
+            #[cfg(feature = "postgres")]
             Target::Postgres(url, existing) => {
                 postgres::write(&mut backup.connection, &url, existing).await?;
                 Ok(None)
@@ -319,3 +335,8 @@ const PICTURE_PATHS: &str = "SELECT avatar FROM users WHERE avatar > ?1
 
 const PICTURES: &str =
     "CREATE TABLE backup_pictures (name TEXT PRIMARY KEY NOT NULL, bytes BLOB NOT NULL) STRICT";
+
+/// Counts the files anew, in both databases. The number is [`chat_core::FileQuotas::COUNTED_MIN`].
+const COUNT_FILES: &str = "UPDATE file_totals SET files = (SELECT count(*) FROM files),
+    bytes = (SELECT coalesce(sum(size), 0) FROM files),
+    counted = (SELECT coalesce(sum(CASE WHEN size < 4096 THEN 4096 ELSE size END), 0) FROM files)";

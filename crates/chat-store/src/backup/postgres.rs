@@ -6,8 +6,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::ExistingData;
 use super::tables::{Kind, ROWS_AT_ONCE, TABLES, Table, json};
+use super::{COUNT_FILES, ExistingData};
 use crate::postgres::{connect, exclude_servers};
 use crate::rows::Columns;
 use crate::schema::postgres::check as check_schema;
@@ -124,11 +124,6 @@ const REPLACED: &str = "names, name_words, administrators, sessions, topics, ent
     reactions, remembered_nonces, files, server_profile, invites, bans, password_links, reports, audit,
     removed_members, push_key, push_subscriptions, push_queue, push_progress,
     bots, bot_rooms, webhooks, subjects";
-
-/// Both databases understand it. The number is [`chat_core::FileQuotas::COUNTED_MIN`].
-pub(super) const COUNT_FILES: &str = "UPDATE file_totals SET files = (SELECT count(*) FROM files),
-    bytes = (SELECT coalesce(sum(size), 0) FROM files),
-    counted = (SELECT coalesce(sum(CASE WHEN size < 4096 THEN 4096 ELSE size END), 0) FROM files)";
 
 const HAS_CONTENT: &str =
     "SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM names) OR EXISTS (SELECT FROM topics)";

@@ -230,6 +230,7 @@ async fn run<S: Statements>(
 }
 
 /// Whether a batch has replaced or removed a text.
+#[cfg(feature = "sqlite")]
 pub(crate) fn redacts(commit: &Commit) -> bool {
     commit.changed.iter().any(|message| message.text.is_some())
 }

@@ -32,6 +32,7 @@ pub(crate) struct ChangeSql {
 }
 
 // CROSS JOIN makes SQLite keep this order of the tables, and look each row up by its key.
+#[cfg(feature = "sqlite")]
 pub(crate) const SQLITE: ChangeSql = ChangeSql {
     administrators: "SELECT d.key FROM jsonb_each($1) AS d
       CROSS JOIN administrators AS a ON a.username = d.value",
@@ -88,6 +89,7 @@ pub(crate) const SQLITE: ChangeSql = ChangeSql {
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM jsonb_each($1)",
 };
 
+#[cfg(feature = "postgres")]
 pub(crate) const POSTGRES: ChangeSql = ChangeSql {
     administrators: "SELECT d.position - 1
        FROM jsonb_array_elements_text($1::text::jsonb) WITH ORDINALITY AS d (name, position)

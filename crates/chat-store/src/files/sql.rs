@@ -28,6 +28,7 @@ macro_rules! file {
 }
 
 // CROSS JOIN makes SQLite keep this order of the tables, and look each row up by its key.
+#[cfg(feature = "sqlite")]
 pub(crate) const SQLITE: FileSql = FileSql {
     free: concat!(
         "SELECT d.key, f.owner, ",
@@ -53,6 +54,7 @@ pub(crate) const SQLITE: FileSql = FileSql {
 /// Rows are locked in the order of their ids. A file without a message is locked before the
 /// nonces of a batch; a file that a message has is locked only by a transaction that has locked
 /// the topic of the message.
+#[cfg(feature = "postgres")]
 pub(crate) const POSTGRES: FileSql = FileSql {
     free: concat!(
         "SELECT d.position - 1, f.owner, ",

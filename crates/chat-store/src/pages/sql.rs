@@ -112,6 +112,7 @@ macro_rules! message {
 
 /// At most what `Body::bytes` counts for a message: the JSON of a file has at most three times
 /// as many bytes.
+#[cfg(feature = "postgres")]
 macro_rules! bytes {
     () => {
         "octet_length(e.text) + coalesce(octet_length(e.files) / 3, 0)"
@@ -215,6 +216,7 @@ macro_rules! entries {
 
 /// Of rows in an order, those before the limit of bytes, and the next one or two: the first
 /// row is in a page however long it is, and one more shows that there are more.
+#[cfg(feature = "postgres")]
 macro_rules! within_bytes {
     ($rows:expr, $order:literal, $bytes:literal) => {
         concat!(
@@ -391,6 +393,7 @@ macro_rules! reactors {
     };
 }
 
+#[cfg(feature = "sqlite")]
 pub(crate) const SQLITE: Pages = Pages {
     latest: entries!(sqlite, "9223372036854775807", newest!("json_group_array(n.seq)"), below!(), " DESC"),
     before: entries!(sqlite, "9223372036854775807", "NULL", below!(), " DESC"),
@@ -433,6 +436,7 @@ pub(crate) const SQLITE: Pages = Pages {
 
 /// These apply the limit of bytes, too, since Postgres sends all rows whether they are read
 /// or not.
+#[cfg(feature = "postgres")]
 pub(crate) const POSTGRES: Pages = Pages {
     latest: entries!(postgres, "9223372036854775807", newest!("json_agg(n.seq)::text"), below!(), " DESC"),
     before: entries!(postgres, "9223372036854775807", "NULL", below!(), " DESC"),

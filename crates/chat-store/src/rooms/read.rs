@@ -343,8 +343,10 @@ pub(crate) const MEMBERSHIPS_BY_POSITION: List =
 
 /// The last numbers of rooms with these names: position, number.
 pub(crate) const TOPS: List = List {
+    #[cfg(feature = "sqlite")]
     sqlite: "SELECT json_group_array(json_array(d.key, t.last_seq)) FROM jsonb_each($1) AS d
       CROSS JOIN topics AS t ON t.kind = 1 AND t.name = d.value AND t.other = ''",
+    #[cfg(feature = "postgres")]
     postgres: concat!(
         "SELECT d.position - 1, coalesce(t.last_seq, 0)
            FROM jsonb_array_elements_text($1::text::jsonb) WITH ORDINALITY AS d (name, position)",

@@ -29,6 +29,7 @@ pub(crate) struct Sql {
     pub(crate) fill_position: &'static str,
 }
 
+#[cfg(feature = "sqlite")]
 pub(crate) const SQLITE: Sql = Sql {
     room_facts: "SELECT d.key, r.title, r.description, r.access, r.archived, r.members
        FROM jsonb_each($1) AS d CROSS JOIN rooms AS r ON r.name = d.value",
@@ -72,6 +73,7 @@ pub(crate) const SQLITE: Sql = Sql {
 };
 
 // The order of rows is that in which they are locked.
+#[cfg(feature = "postgres")]
 pub(crate) const POSTGRES: Sql = Sql {
     room_facts: "SELECT d.position - 1, r.title, r.description, r.access, r.archived, r.members
        FROM jsonb_array_elements_text($1::text::jsonb) WITH ORDINALITY AS d (name, position)

@@ -55,6 +55,7 @@ impl Document {
     }
 
     /// Marks and words, separated by spaces, which are in none of them.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn text(&self) -> String {
         let all: Vec<&str> = self.marks.iter().chain(&self.words).map(String::as_str).collect();
         all.join(" ")

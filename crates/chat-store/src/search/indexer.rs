@@ -165,6 +165,7 @@ impl Indexer {
     }
 
     /// Has the next step made, though nothing was noted.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn wake(&self) {
         self.notify.notify_one();
     }
