@@ -458,7 +458,7 @@ pub struct DeletionTurn<'a> {
 }
 
 impl<'a> DeletionTurn<'a> {
-    #[cfg(feature = "databases")]
+    #[cfg(feature = "postgres")]
     pub(crate) fn ending(ending: impl Future<Output = ()> + Send + 'a) -> Self {
         Self { ending: Some(Box::pin(ending)) }
     }

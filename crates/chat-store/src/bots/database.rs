@@ -164,8 +164,10 @@ const LIST: &str = "SELECT b.username, b.by_user, b.created_at, b.token_hash,
         (SELECT count(*) FROM webhooks AS w WHERE w.username = b.username)
     FROM bots AS b ORDER BY b.username LIMIT $1 + 0";
 // CROSS JOIN makes SQLite look each name up.
+#[cfg(feature = "sqlite")]
 pub(crate) const AMONG_SQLITE: &str =
     "SELECT b.username FROM jsonb_each($1) AS d CROSS JOIN bots AS b ON b.username = d.value";
+#[cfg(feature = "postgres")]
 pub(crate) const AMONG_POSTGRES: &str = "SELECT b.username
        FROM jsonb_array_elements_text($1::text::jsonb) AS d (name)
        JOIN bots AS b ON b.username = d.name COLLATE \"C\"";

@@ -1,5 +1,6 @@
 //! What an index keeps of a message: its words, and marks by which searches are restricted.
 
+#[cfg(feature = "postgres")]
 use std::collections::BTreeSet;
 
 use chat_core::{Entry, SearchScope, SearchedWords, Topic, Username, Words};
@@ -49,6 +50,7 @@ impl Document {
     }
 
     /// The marks of all pairs of neighbouring words, each once.
+    #[cfg(feature = "postgres")]
     pub(crate) fn pairs(&self) -> BTreeSet<String> {
         let pairs = self.words.windows(2).filter(|pair| pair.iter().all(|word| word != BREAK));
         pairs.filter_map(|pair| mark_of_pair(&pair[0], &pair[1], false)).collect()
@@ -100,6 +102,7 @@ impl Wanted {
 
 /// The marks of the pairs of neighbouring words in a phrase. Each message with the phrase has all
 /// of them; a message that has them may still be one without the phrase.
+#[cfg(feature = "postgres")]
 pub(crate) fn pairs_of_phrase(words: &[String], is_open: bool) -> Vec<String> {
     let last = words.len().saturating_sub(2);
     let pairs = words.windows(2).enumerate();
@@ -144,6 +147,7 @@ fn mark_of_reader(reader: &Username) -> String {
 }
 
 /// The mark of a span of time: its length, and its number since 1970.
+#[cfg(feature = "postgres")]
 pub(crate) fn mark_of_span(length: usize, number: u64) -> String {
     format!("\u{E000}s{length}x{number:x}")
 }
@@ -153,6 +157,7 @@ pub(crate) fn mark_of_span(length: usize, number: u64) -> String {
 /// `None` if the beginning is shorter than that.
 ///
 /// There are so few marks that the list of the messages with each of them is stored compactly.
+#[cfg(feature = "postgres")]
 fn mark_of_pair(first: &str, second: &str, is_open: bool) -> Option<String> {
     if is_open && second.chars().nth(PAIR_CHARS - 1).is_none() {
         return None;
@@ -169,6 +174,7 @@ fn mark_of_pair(first: &str, second: &str, is_open: bool) -> Option<String> {
 }
 
 /// The characters of the second word of a pair that count.
+#[cfg(feature = "postgres")]
 pub(crate) const PAIR_CHARS: usize = 2;
 
 /// A name in characters of words: 80 bits of its SHA-256, so that no user can choose a name
@@ -181,7 +187,7 @@ fn hash(name: &Username) -> String {
     text
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "postgres"))]
 mod tests {
     use chat_core::Words;
 

@@ -188,6 +188,7 @@ impl Indexer {
     }
 
     /// Whether messages whose texts were replaced or removed are still to leave the index.
+    #[cfg(feature = "postgres")]
     pub(crate) async fn has_taken_back(&self) -> bool {
         !self.queue.lock().await.noted.taken_back.is_empty() || !self.noted().taken_back.is_empty()
     }
