@@ -57,7 +57,7 @@ scenario("nothing moves while messages, pictures and reactions arrive", async ()
   await alice.page.waitForSelector("#to-newest:not([hidden])");
   await isCalm(alice, "scrolling");
   await bob.pour("calm", texts("later", 20));
-  await alice.page.getByText("20 new").waitFor();
+  await alice.page.getByRole("button", { name: "20 new" }).waitFor();
   await isCalm(alice, "messages below the view");
 });
 
