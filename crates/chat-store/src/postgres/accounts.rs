@@ -476,7 +476,7 @@ pub(super) const FIND_SUBJECT: &str = "SELECT u.username, u.password_hash, u.ava
             CASE WHEN isfinite(u.created_at)
                  THEN greatest(0, round(extract(epoch FROM u.created_at) * 1000))::bigint
                  ELSE 0 END
-       FROM subjects AS s JOIN users AS u ON u.username = s.username
+       FROM subjects AS s JOIN users AS u ON u.username = s.username COLLATE \"default\"
       WHERE s.issuer = $1 AND s.subject = $2";
 
 pub(super) const FIND_USER_IGNORING_CASE: &str = r#"SELECT username, password_hash, avatar,
