@@ -7,7 +7,7 @@ import { make } from "../view/make.js";
 import { addSymbols } from "../view/symbols.js";
 import { t, titleOf } from "../words.js";
 import * as calls from "./calls.js";
-import { apart, choose, fieldOf, listOf, selectOf, showLink, showOnce } from "./pieces.js";
+import { apart, askWith, choose, fieldOf, listOf, momentOf, selectOf, showLink, showOnce } from "./pieces.js";
 import { sentenceOf } from "./wording.js";
 
 export class BotsPage {
@@ -33,7 +33,7 @@ export class BotsPage {
   #isLoaded = false;
 
   constructor() {
-    addSymbols({ hook: "M15 7.2V15a4.5 4.5 0 0 1-9 0v-3l3 3M13 5.2a2 2 0 1 0 4 0 2 2 0 1 0-4 0z" });
+    addSymbols({ hook: "M15 7.2V15a4.5 4.5 0 0 1-9 0v-3l3 3M13 5.2a2 2 0 1 0 4 0 2 2 0 1 0-4 0z", outgoing: "M4 12h14M12 6l6 6-6 6" });
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#make();
@@ -48,7 +48,7 @@ export class BotsPage {
 
   retranslate() {
     choose(this.#room, this.#rooms.map(({ name, title }) => /** @type {[string, string]} */ ([name, titleOf(name, title)])));
-    this.#parts.list.replaceChildren(...this.#bots.map((bot) => this.#line(bot)));
+    this.#parts.list.replaceChildren(...this.#bots.flatMap((bot) => [this.#line(bot), ...bot.outgoing_webhooks.map((webhook) => this.#outgoingLine(bot, webhook))]));
     this.#parts.words.textContent = this.#isLoaded && this.#bots.length === 0 ? t.noBots : "";
   }
 
@@ -85,11 +85,31 @@ export class BotsPage {
     const hook = button("icon", symbol("hook"));
     hook.ariaLabel = hook.title = t.makeWebhook;
     hook.addEventListener("click", () => this.#hook(bot));
+    const deliver = button("icon", symbol("outgoing"));
+    deliver.ariaLabel = deliver.title = t.makeOutgoing;
+    deliver.addEventListener("click", () => this.#deliver(bot));
     const revoke = button("icon", symbol("close"));
     revoke.ariaLabel = revoke.title = t.revokeBot;
     revoke.addEventListener("click", () => this.#revoke(name));
-    const line = element("li", "", element("div", "", isolated(name, "title"), element("small", "", facts.join(" · "))), hook, revoke);
+    const line = element("li", "", element("div", "", isolated(name, "title"), element("small", "", facts.join(" · "))), hook, deliver, revoke);
     line.dataset.name = name;
+    return line;
+  }
+
+  /**
+   * @param {calls.Bot} bot
+   * @param {calls.Outgoing} webhook
+   */
+  #outgoingLine({ name }, { id, room, url, only_mentions, switched_off, failures, last_result, last_at }) {
+    const title = apart(this.#titleOf(room));
+    const what = only_mentions ? t.outgoingMentions(apart(name), title) : t.outgoingMessages(apart(name), title);
+    const last = last_result && last_at ? [`${momentOf(last_at)}: ${last_result}`] : [];
+    const facts = [what, ...(switched_off ? [t.outgoingOff] : failures ? [t.outgoingFailures(failures)] : []), ...last];
+    const remove = button("icon", symbol("close"));
+    remove.ariaLabel = remove.title = t.removeOutgoing;
+    remove.addEventListener("click", () => this.#removeOutgoing(name, id, url));
+    const line = element("li", "outgoing", element("div", "", isolated(url, "title"), element("small", "", facts.join(" · "))), remove);
+    line.dataset.outgoing = id;
     return line;
   }
 
@@ -122,12 +142,49 @@ export class BotsPage {
     }
   }
 
+  /** @param {calls.Bot} bot */
+  async #deliver({ name, rooms: names }) {
+    const room = selectOf("outgoing-room", names.map((room) => [room, this.#titleOf(room)]));
+    const url = make("input", { id: "outgoing-url", type: "url", dir: "ltr", maxlength: "2048", autocomplete: "off", placeholder: "https://" });
+    const only = selectOf("outgoing-what", [["all", t.outgoingAll], ["mentions", t.outgoingOnlyMentions]]);
+    let secret = "";
+    const isMade = await askWith({
+      question: t.outgoingQuestion(apart(name)),
+      hint: t.outgoingHint,
+      yes: t.makeOutgoing,
+      fields: [fieldOf(url, "outgoingUrl"), fieldOf(room, "botRoom"), fieldOf(only, "outgoingWhat")],
+      act: async () => {
+        const order = { room: room.value, url: url.value.trim(), only_mentions: only.value === "mentions" };
+        ({ secret } = await calls.makeOutgoing(name, order));
+        return "";
+      },
+    });
+    if (!isMade) return;
+    await showOnce(t.outgoingMade(apart(name)), t.outgoingOnce, secret, t.copySecret);
+    await this.#load();
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} id
+   * @param {string} url
+   */
+  async #removeOutgoing(name, id, url) {
+    if (!(await ask(t.removeOutgoingQuestion(apart(url)), t.removeOutgoing, t.removeOutgoingHint))) return;
+    await this.#change(() => calls.removeOutgoing(name, id));
+  }
+
   /** @param {string} name */
   async #revoke(name) {
     if (!(await ask(t.revokeBotQuestion(apart(name)), t.revokeBot, t.revokeBotHint))) return;
+    await this.#change(() => calls.revokeBot(name));
+  }
+
+  /** @param {() => Promise<void>} change takes the line away whose button has the focus */
+  async #change(change) {
     let sentence = "";
     try {
-      await calls.revokeBot(name);
+      await change();
     } catch (error) {
       sentence = sentenceOf(error);
     }

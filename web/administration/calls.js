@@ -33,7 +33,8 @@ import { hasSpelling } from "../logic/spelling.js";
 
 /** @typedef {{ url: string, expires?: number }} Link which is shown once */
 
-/** @typedef {{ name: string, rooms: string[], by: string, created: number, revoked: boolean, webhooks: number }} Bot `created`: Unix seconds */
+/** @typedef {{ name: string, rooms: string[], by: string, created: number, revoked: boolean, webhooks: number, outgoing_webhooks: Outgoing[] }} Bot `created`: Unix seconds */
+/** @typedef {{ id: string, room: string, url: string, only_mentions: boolean, created: number, switched_off: boolean, failures: number, last_result?: string, last_at?: number }} Outgoing an outgoing webhook */
 
 /**
  * A report of a message.
@@ -193,6 +194,23 @@ export async function revokeBot(name) {
  */
 export function makeWebhook(name, room) {
   return call(`/api/bots/${encodeURIComponent(name)}/webhooks`, json("POST", { room }));
+}
+
+/**
+ * @param {string} name
+ * @param {{ room: string, url: string, only_mentions: boolean }} order `room`: one of the rooms of the bot
+ * @returns {Promise<{ id: string, secret: string }>}
+ */
+export function makeOutgoing(name, order) {
+  return call(`/api/bots/${encodeURIComponent(name)}/outgoing-webhooks`, json("POST", order));
+}
+
+/**
+ * @param {string} name
+ * @param {string} id
+ */
+export async function removeOutgoing(name, id) {
+  await call(`/api/bots/${encodeURIComponent(name)}/outgoing-webhooks/${encodeURIComponent(id)}`, { method: "DELETE" });
 }
 
 /**

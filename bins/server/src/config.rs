@@ -257,6 +257,12 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     set(&mut http.push.enabled, given.bool(&settings::PUSH)?);
     set(&mut http.push.delay, seconds(given, &settings::PUSH_DELAY_SECONDS)?);
     set(&mut http.outgoing_private, given.bool(&settings::OUTGOING_PRIVATE)?);
+    let webhooks = &mut http.webhooks;
+    let networks = parsed(given, &settings::WEBHOOK_PRIVATE_ADDRESSES, texts::networks)?;
+    set(&mut webhooks.private_addresses, networks);
+    set(&mut webhooks.timeout, seconds(given, &settings::WEBHOOK_TIMEOUT_SECONDS)?);
+    set(&mut webhooks.retry_max, times(given, &settings::WEBHOOK_RETRY_HOURS, 60 * 60)?);
+    set(&mut webhooks.off_after, times(given, &settings::WEBHOOK_OFF_DAYS, 24 * 60 * 60)?);
     let contact = push_contact(given, &http)?;
     set(&mut http.push.contact, contact);
     http.backup_mark = Some(data_dir.join(BACKUP_MARK));
@@ -319,7 +325,7 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     set(&mut http.sign_in_limits.of_account_max, given.number(&settings::ACCOUNT_FAILURES_MAX)?);
     set(&mut http.sign_in_limits.of_address_max, given.number(&settings::NETWORK_FAILURES_MAX)?);
     set(&mut http.sign_in_limits.attempts_max, given.number(&settings::NETWORK_SIGN_INS_MAX)?);
-    set(&mut http.trusted_proxies, parsed(given, &settings::TRUSTED_PROXIES, texts::proxies)?);
+    set(&mut http.trusted_proxies, parsed(given, &settings::TRUSTED_PROXIES, texts::networks)?);
     set(&mut http.session_check_interval, seconds(given, &settings::SESSION_CHECK_SECONDS)?);
 
     http.retention.entries = given.number(&settings::RETENTION_ENTRIES)?;
@@ -440,6 +446,11 @@ fn set<T>(option: &mut T, given: Option<T>) {
 
 fn seconds(given: &Given, setting: &settings::Setting) -> Result<Option<Duration>, SettingError> {
     Ok(given.number(setting)?.map(Duration::from_secs))
+}
+
+/// A setting whose unit has so many seconds.
+fn times(given: &Given, setting: &settings::Setting, seconds: u64) -> Result<Option<Duration>, SettingError> {
+    Ok(given.number(setting)?.map(|number: u64| Duration::from_secs(number * seconds)))
 }
 
 /// A setting whose text has a form of its own.

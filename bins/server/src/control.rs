@@ -101,6 +101,9 @@ impl ControlSocket {
                         if let Some((user, is_administrator)) = &done.role {
                             server.role_changed(user, *is_administrator);
                         }
+                        if done.webhook_made {
+                            server.webhook_made();
+                        }
                         if let Some(user) = &done.banned {
                             server.end_user(user).await;
                         }
@@ -130,7 +133,7 @@ pub(crate) enum Operator {
     /// A running server, and the database that both have.
     Running(BufReader<UnixStream>, String),
     /// A database that no server has, or Postgres.
-    Opened(Context),
+    Opened(Box<Context>),
 }
 
 impl Operator {
@@ -155,7 +158,7 @@ impl Operator {
             DatabaseUrl::Postgres(_) => {}
         }
         let stores = Stores::open(&config.database_url).await?;
-        Ok(Self::Opened(Context::new(config, stores)))
+        Ok(Self::Opened(Box::new(Context::new(config, stores))))
     }
 
     /// Has a request done, and returns the text for the operator.

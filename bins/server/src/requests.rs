@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 use std::error::Error;
-use std::path::PathBuf;
 
 use chat_core::{ReservedNames, RoomName, RoomTextError, SessionId, Username, parse_room_description};
-use chat_http::{make_bot, make_webhook};
-use chat_store::{AuditAction, NewBan, NewUser, RoleChange, StoreError, Stores, User};
+use chat_http::{HttpOptions, OutgoingOrder, make_bot, make_outgoing, make_webhook};
+use chat_store::{AuditAction, NewBan, NewUser, OutgoingWebhook, RoleChange, StoreError, Stores, User};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -60,6 +59,10 @@ pub(crate) enum Request {
     RevokeBot { name: String },
     /// To make a webhook of a bot for one of its rooms.
     AddWebhook { name: String, room: String },
+    /// To make an outgoing webhook of a bot for one of its rooms.
+    AddOutgoing { name: String, room: String, url: String, only_mentions: bool },
+    /// To remove an outgoing webhook of a bot.
+    RemoveOutgoing { name: String, id: String },
     /// To list the audit log.
     Audit { before: Option<u64>, limit: usize },
 }
@@ -74,18 +77,20 @@ pub(crate) struct Done {
     pub(crate) banned: Option<Username>,
     /// The user whose role was changed, and whether the user is an administrator now.
     pub(crate) role: Option<(Username, bool)>,
+    /// Whether an outgoing webhook was made.
+    pub(crate) webhook_made: bool,
 }
 
 impl From<String> for Done {
     fn from(text: String) -> Self {
-        Self { text, ended: Vec::new(), banned: None, role: None }
+        Self { text, ended: Vec::new(), banned: None, role: None, webhook_made: false }
     }
 }
 
 /// What requests work on.
 pub(crate) struct Context {
     pub(crate) stores: Stores,
-    uploads_dir: PathBuf,
+    http: HttpOptions,
     /// Whether another issuer signs in users, who may have no account.
     external_tokens: bool,
     /// Where the page is.
@@ -108,7 +113,7 @@ impl Context {
         };
         let page = page.trim_end_matches('/').to_owned();
         let external_tokens = config.tokens.accept_external;
-        Self { stores, uploads_dir: config.http.uploads_dir.clone(), external_tokens, page }
+        Self { stores, http: config.http.clone(), external_tokens, page }
     }
 
     /// Does what a request asks for.
@@ -134,6 +139,10 @@ impl Context {
             Request::ListBots => self.list_bots().await,
             Request::RevokeBot { name } => self.revoke_bot(&name).await,
             Request::AddWebhook { name, room } => self.add_webhook(&name, &room).await,
+            Request::AddOutgoing { name, room, url, only_mentions } => {
+                self.add_outgoing(&name, &room, url, only_mentions).await
+            }
+            Request::RemoveOutgoing { name, id } => self.remove_outgoing(&name, &id).await,
             Request::Audit { before, limit } => self.audit(before, limit).await,
         }
     }
@@ -294,7 +303,7 @@ impl Context {
         users.remove_user(&user.name).await?;
         let ended = sessions.revoke_sessions_of(&user.name).await?;
         self.note(AuditAction::UserRemove, &user.name).await?;
-        let removed = chat_http::remove_avatar(&self.uploads_dir, &user, &**users).await;
+        let removed = chat_http::remove_avatar(&self.http.uploads_dir, &user, &**users).await;
         let name = shown(&user.name);
         let text = match removed {
             Ok(()) => format!("The account of {name} was removed; sessions ended: {}.\n", ended.len()),
@@ -366,6 +375,7 @@ impl Context {
 
     async fn list_bots(&self) -> Result<Done, Box<dyn Error>> {
         let mut text = String::new();
+        let outgoing = self.stores.outgoing.outgoing_webhooks().await?;
         for bot in self.stores.bots.bots().await? {
             let rooms: Vec<&str> = bot.rooms.iter().map(RoomName::as_str).collect();
             let state = match bot.has_token {
@@ -373,6 +383,9 @@ impl Context {
                 false => "revoked".to_owned(),
             };
             text += &format!("{}  {state}\n", shown(&bot.name));
+            for webhook in outgoing.iter().filter(|webhook| webhook.bot == bot.name) {
+                text += &outgoing_line(webhook);
+            }
         }
         Ok(text.into())
     }
@@ -383,6 +396,32 @@ impl Context {
             return Err(format!("there is no bot {name:?} with a token").into());
         }
         Ok(format!("The token and the webhooks of {} have ended.\n", shown(&name)).into())
+    }
+
+    async fn add_outgoing(
+        &self,
+        name: &str,
+        room: &str,
+        url: String,
+        only_mentions: bool,
+    ) -> Result<Done, Box<dyn Error>> {
+        let (bot, room) = (Username::known(name)?, RoomName::parse(room)?);
+        let order = OutgoingOrder { bot, room, url, only_mentions };
+        let made = make_outgoing(&*self.stores.outgoing, &self.http, order, None, now_ms()).await?;
+        let text = format!(
+            "The outgoing webhook {} gets the messages from now on. The secret that signs them, which is shown \
+             once:\n{}\n",
+            made.id, made.secret
+        );
+        Ok(Done { webhook_made: true, ..text.into() })
+    }
+
+    async fn remove_outgoing(&self, name: &str, id: &str) -> Result<Done, Box<dyn Error>> {
+        let name = Username::known(name)?;
+        if !self.stores.outgoing.remove_outgoing(&name, id, None, now_ms()).await? {
+            return Err(format!("{} has no outgoing webhook {id:?}", shown(&name)).into());
+        }
+        Ok(format!("The outgoing webhook {id} gets no messages any more.\n").into())
     }
 
     async fn add_webhook(&self, name: &str, room: &str) -> Result<Done, Box<dyn Error>> {
@@ -443,6 +482,21 @@ fn created(user: &User) -> Option<Timestamp> {
 
 fn has_picture(user: &User) -> bool {
     user.avatar.as_deref().is_some_and(|address| !address.is_empty())
+}
+
+/// An outgoing webhook in the list of bots.
+fn outgoing_line(webhook: &OutgoingWebhook) -> String {
+    let what = if webhook.only_mentions { "mentions" } else { "messages" };
+    let state = match (&webhook.off_at_ms, &webhook.last) {
+        (Some(_), Some((_, result))) => format!("off: {result}"),
+        (Some(_), None) => "off".to_owned(),
+        (None, Some((_, result))) if webhook.failures > 0 => {
+            format!("failures: {}, the last one: {result}", webhook.failures)
+        }
+        (None, Some((_, result))) => result.clone(),
+        (None, None) => "nothing delivered yet".to_owned(),
+    };
+    format!("  {}  {what} of {} to {}; {state}\n", webhook.id, webhook.room, webhook.url)
 }
 
 /// A name for a terminal. The original accepted control characters in names.

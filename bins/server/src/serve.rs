@@ -131,6 +131,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         administration: stores.administration.clone(),
         push: stores.push.clone(),
         bots: stores.bots.clone(),
+        outgoing: stores.outgoing.clone(),
         passwords: Passwords::start(config.passwords.clone())?,
         tokens: match &external_keys {
             Some(keys) => Tokens::new(&secret, config.tokens.clone()).with_external_keys(Arc::clone(keys)),

@@ -79,9 +79,18 @@ settings! {
         "Who push services may write to about this server, such as mailto:operator@example.org");
     PUSH_DELAY_SECONDS = number("push_delay_seconds", "SECONDS", 0, 3600, "5",
         "Seconds for which a message waits to be read before a browser without a page is notified");
+    WEBHOOK_PRIVATE_ADDRESSES = text("webhook_private_addresses", "NETWORK,NETWORK…", "none",
+        "Private addresses or networks (10.0.0.0/8), separated by commas, to which outgoing webhooks may \
+         lead, also without TLS; others lead to servers on the internet by https");
+    WEBHOOK_TIMEOUT_SECONDS = number("webhook_timeout_seconds", "SECONDS", 1, 60, "10",
+        "Seconds that the receiver of an outgoing webhook may take for a message; then the attempt has failed");
+    WEBHOOK_RETRY_HOURS = number("webhook_retry_hours", "HOURS", 1, 720, "24",
+        "Age in hours up to which a message is tried again that the receiver of an outgoing webhook does not take");
+    WEBHOOK_OFF_DAYS = number("webhook_off_days", "DAYS", 1, 365, "5",
+        "Days for which the receiver of an outgoing webhook may take nothing before the webhook is switched off");
     OUTGOING_PRIVATE = switch("outgoing_private", "false",
-        "Whether the server may send requests that users ask for (to push services) to private \
-         addresses and without TLS");
+        "Whether the server may send requests that users ask for (to push services and outgoing \
+         webhooks) to all private addresses and without TLS");
     SECURITY_CONTACT = text("security_contact", "URI", "none",
         "Where flaws of this chat are reported, such as security@example.org or https://example.org/security: \
          /.well-known/security.txt then says so");

@@ -100,7 +100,7 @@ pub(crate) enum BotTask {
         #[arg(long = "room", value_name = "ROOM", required = true)]
         rooms: Vec<String>,
     },
-    /// List all bots with their rooms.
+    /// List all bots with their rooms, and the state of the addresses to which messages are delivered.
     List,
     /// End the token and the webhooks of a bot. Its messages stay.
     Revoke {
@@ -115,6 +115,28 @@ pub(crate) enum BotTask {
         #[arg(long, value_name = "ROOM")]
         room: String,
     },
+    /// Deliver the messages of a room to the address of a program from now on, and print the secret
+    /// that signs them.
+    Hook {
+        /// The bot to which the webhook belongs. Its own messages are not delivered.
+        name: String,
+        /// One of its rooms.
+        #[arg(long, value_name = "ROOM")]
+        room: String,
+        /// The address.
+        #[arg(long, value_name = "URL")]
+        url: String,
+        /// Deliver only messages that mention the bot.
+        #[arg(long)]
+        mentions: bool,
+    },
+    /// End such deliveries.
+    Unhook {
+        /// The bot.
+        name: String,
+        /// The id of the webhook, which `list` shows.
+        id: String,
+    },
 }
 
 /// Does something with bots.
@@ -126,6 +148,10 @@ pub(crate) async fn bot(config: &Config, task: BotTask) -> Result<(), Box<dyn Er
             BotTask::List => Request::ListBots,
             BotTask::Revoke { name } => Request::RevokeBot { name },
             BotTask::Webhook { name, room } => Request::AddWebhook { name, room },
+            BotTask::Hook { name, room, url, mentions } => {
+                Request::AddOutgoing { name, room, url, only_mentions: mentions }
+            }
+            BotTask::Unhook { name, id } => Request::RemoveOutgoing { name, id },
         })
         .await;
     operator.close().await;

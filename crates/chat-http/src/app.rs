@@ -13,8 +13,8 @@ use chat_core::{RoomName, SessionId, Username};
 use chat_pictures::{PictureLimits, PictureQueue};
 use chat_shard::{ChatHandle, HandleParts, RoomInUse, Shards, now_ms};
 use chat_store::{
-    AdministrationRepository, BotRepository, EventLog, FileRepository, ProfileField, PushRepository,
-    RoleChange, RoomRepository, SearchIndex, SessionRepository, StoreError, UserRepository,
+    AdministrationRepository, BotRepository, EventLog, FileRepository, OutgoingRepository, ProfileField,
+    PushRepository, RoleChange, RoomRepository, SearchIndex, SessionRepository, StoreError, UserRepository,
 };
 use hyper::header::HeaderValue;
 use tokio::sync::Semaphore;
@@ -42,6 +42,7 @@ use crate::sign_in_failures::SignInFailures;
 use crate::store_health::{StoreHealth, StoreUse};
 use crate::unready::Unready;
 use crate::user_rate::UserRate;
+use crate::webhooks::Webhooks;
 
 /// The parts from which a chat is built.
 pub struct Parts {
@@ -63,6 +64,8 @@ pub struct Parts {
     pub push: Arc<dyn PushRepository>,
     /// Bots and webhooks.
     pub bots: Arc<dyn BotRepository>,
+    /// Outgoing webhooks, and the messages that are to be delivered.
+    pub outgoing: Arc<dyn OutgoingRepository>,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// Issues and checks tokens.
@@ -85,6 +88,7 @@ pub trait ChatStore:
     + AdministrationRepository
     + PushRepository
     + BotRepository
+    + OutgoingRepository
 {
 }
 
@@ -98,6 +102,7 @@ impl<S> ChatStore for S where
         + AdministrationRepository
         + PushRepository
         + BotRepository
+        + OutgoingRepository
 {
 }
 
@@ -116,7 +121,8 @@ impl Parts {
             search: store.clone(),
             administration: store.clone(),
             push: store.clone(),
-            bots: store,
+            bots: store.clone(),
+            outgoing: store,
             passwords,
             tokens,
             identity: None,
@@ -151,6 +157,7 @@ pub(crate) struct App {
     pub(crate) avatars: AvatarFolder,
     pub(crate) files: Files,
     pub(crate) pushes: Arc<Pushes>,
+    pub(crate) webhooks: Arc<Webhooks>,
     pub(crate) pictures: PictureQueue,
     pub(crate) origin: AllowedOrigin,
     pub(crate) sign_ins: SignInLimiter,
@@ -205,13 +212,14 @@ impl App {
     pub(crate) fn new(
         parts: Parts,
         shards: Arc<Shards>,
-        metrics: Metrics,
         avatars: AvatarFolder,
         files: Files,
         pushes: Arc<Pushes>,
+        webhooks: Arc<Webhooks>,
         options: HttpOptions,
     ) -> Self {
         let tasks = TaskTracker::new();
+        let metrics = Metrics::new(shards.metrics());
         let stores = HandleParts {
             log: Arc::clone(&parts.log),
             rooms: Arc::clone(&parts.rooms),
@@ -224,6 +232,7 @@ impl App {
             avatars,
             files,
             pushes,
+            webhooks,
             pictures: PictureQueue::new(
                 options.picture_threads,
                 options.picture_queue_max,

@@ -2,9 +2,13 @@
 
 use chat_auth::NO_PASSWORD;
 use chat_core::{ReservedNames, RoomName, Username};
-use chat_store::{BotRepository, NewBot, NewUser, NewWebhook, StoreError};
+use chat_store::{
+    BotRepository, NewBot, NewOutgoingWebhook, NewUser, NewWebhook, OutgoingRepository, StoreError,
+};
 
+use crate::HttpOptions;
 use crate::secret::{self, Secret};
+use crate::webhooks::{self, SigningKey};
 
 /// Why a bot or a webhook is not made.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +22,9 @@ pub enum BotRefused {
     /// There is no such bot with a token, or the room is none of its, or it has too many webhooks.
     #[error("there is no such bot, or the room is none of its rooms, or it has too many webhooks")]
     NoWebhook,
+    /// Nothing is delivered to this address.
+    #[error("not an https address of a server on the internet")]
+    Url,
     /// A bot is for 1 to [`BOT_ROOMS_MAX`] rooms.
     #[error("a bot is for 1 to {BOT_ROOMS_MAX} rooms")]
     Rooms,
@@ -80,3 +87,52 @@ pub async fn make_webhook(
     }
     Ok(format!("/hooks/{}", secret.as_str()))
 }
+
+/// An outgoing webhook to be made.
+#[derive(Debug, Clone)]
+pub struct OutgoingOrder {
+    /// The bot.
+    pub bot: Username,
+    /// The room.
+    pub room: RoomName,
+    /// The address of the receiver.
+    pub url: String,
+    /// Whether only messages that mention the bot are delivered.
+    pub only_mentions: bool,
+}
+
+/// An outgoing webhook that was made.
+#[derive(Debug, Clone)]
+pub struct MadeOutgoing {
+    /// Its id.
+    pub id: String,
+    /// The secret with which deliveries are signed; it is shown once.
+    pub secret: String,
+}
+
+/// Makes an outgoing webhook of a bot for one of its rooms.
+///
+/// # Errors
+///
+/// [`BotRefused::Url`], [`BotRefused::NoWebhook`] and [`BotRefused::Store`].
+pub async fn make_outgoing(
+    store: &dyn OutgoingRepository,
+    options: &HttpOptions,
+    order: OutgoingOrder,
+    by: Option<&Username>,
+    now_ms: u64,
+) -> Result<MadeOutgoing, BotRefused> {
+    let OutgoingOrder { bot, room, url, only_mentions } = order;
+    if url.len() > URL_MAX_BYTES || webhooks::outgoing(options).target(&url).is_err() {
+        return Err(BotRefused::Url);
+    }
+    let (id, secret) = (secret::random_id(), SigningKey::new_secret());
+    let new = NewOutgoingWebhook { id, bot, room, url, secret, only_mentions };
+    if !store.create_outgoing(&new, by, now_ms).await? {
+        return Err(BotRefused::NoWebhook);
+    }
+    Ok(MadeOutgoing { id: new.id, secret: new.secret })
+}
+
+/// Bytes of the address of a receiver.
+const URL_MAX_BYTES: usize = 2_048;

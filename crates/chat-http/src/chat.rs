@@ -12,10 +12,12 @@ use tokio_util::task::TaskTracker;
 use crate::app::{App, Parts};
 use crate::avatar::AvatarFolder;
 use crate::files::{self, Files};
-use crate::metrics::Metrics;
 use crate::push::{self, Pushes};
 use crate::service::ChatService;
-use crate::{HttpOptions, indexing, mass_deletion, member_filling, retention, session_check, store_probe};
+use crate::webhooks::Webhooks;
+use crate::{
+    HttpOptions, indexing, mass_deletion, member_filling, retention, session_check, store_probe, webhooks,
+};
 
 /// The chat without a listener, on the current tokio runtime. [`service`](Self::service)
 /// answers the requests of a host; a [`Server`](crate::Server) has a listener for it.
@@ -89,10 +91,11 @@ impl Chat {
         if options.push.enabled {
             options.shards.stored = options.shards.stored.and(pushes.note_stored());
         }
+        let webhooks = Webhooks::new(&options);
+        options.shards.stored = options.shards.stored.and(webhooks.note_stored());
         let shards = Shards::start(options.shards.clone(), parts.log.clone());
         let shards = Arc::new(shards.map_err(StartError::Shards)?);
-        let metrics = Metrics::new(shards.metrics());
-        let app = Arc::new(App::new(parts, shards, metrics, avatars, files, pushes, options));
+        let app = Arc::new(App::new(parts, shards, avatars, files, pushes, webhooks, options));
         let tasks = &app.tasks;
         let stopping = || app.ends.gracefully.clone();
         tasks.spawn(session_check::keep_checking(app.clone(), stopping()));
@@ -104,6 +107,7 @@ impl Chat {
         tasks.spawn(member_filling::fill_members(app.clone(), stopping()));
         tasks.spawn(mass_deletion::keep_deleting(app.clone(), stopping()));
         tasks.spawn(push::keep_pushing(app.clone(), stopping()));
+        tasks.spawn(webhooks::keep_delivering(app.clone(), stopping()));
         tasks.spawn(indexing::keep_indexing(app.clone(), stopping()));
         #[cfg(feature = "page")]
         tasks.spawn_blocking(crate::assets::prepare);
@@ -149,6 +153,11 @@ impl Chat {
     /// Tells the sockets of a user whose role was changed in the store.
     pub fn role_changed(&self, user: &Username, is_administrator: bool) {
         self.app.shards.role_changed(user, is_administrator);
+    }
+
+    /// Looks for messages to deliver to an outgoing webhook that was made in the store.
+    pub fn webhook_made(&self) {
+        self.app.webhooks.made();
     }
 
     /// Stops in order: opens no socket any more, closes each one in its time slot with its

@@ -416,7 +416,7 @@ impl HttpError {
             | Self::Post(PostError::Text(_) | PostError::TooManyMentions | PostError::InvalidFiles)
             | Self::IdempotencyKey
             | Self::AfterAndBefore
-            | Self::Bot(BotRefused::Name | BotRefused::NameTaken | BotRefused::Rooms)
+            | Self::Bot(BotRefused::Name | BotRefused::NameTaken | BotRefused::Rooms | BotRefused::Url)
             | Self::Room(_)
             | Self::RoomEncoding
             | Self::Handshake(_)

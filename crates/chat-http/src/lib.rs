@@ -99,12 +99,15 @@ mod store_health;
 mod store_probe;
 mod unready;
 mod user_rate;
+mod webhooks;
 
 pub use acme_challenges::AcmeChallenges;
 pub use app::{ChatStore, Parts};
 pub use avatar::{avatar_file_name, read_avatar, remove_avatar, write_avatar};
 pub use base_path::{BasePath, InvalidBasePath};
-pub use bots::{BOT_ROOMS_MAX, BotRefused, make_bot, make_webhook};
+pub use bots::{
+    BOT_ROOMS_MAX, BotRefused, MadeOutgoing, OutgoingOrder, make_bot, make_outgoing, make_webhook,
+};
 pub use certificate_end::CertificateEnd;
 pub use chat::{Chat, StartError};
 pub use chat_files::{FilesLocation, InvalidFilesUrl, S3Location};
@@ -119,3 +122,4 @@ pub use push::PushOptions;
 pub use secret::new_password_link;
 pub use server::Server;
 pub use service::{AnswerFuture, ChatService, Peer, ResponseBody};
+pub use webhooks::WebhookOptions;

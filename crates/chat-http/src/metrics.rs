@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use chat_store::OutgoingCount;
 use hyper::StatusCode;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -34,6 +35,9 @@ pub(crate) struct Metrics {
     search_left: Level,
     pushes: Family<Outcome, Counter>,
     push_subscriptions: Level,
+    deliveries: Family<Outcome, Counter>,
+    outgoing_webhooks: Level,
+    outgoing_webhooks_off: Level,
     uploads: Family<Outcome, Counter>,
     uploaded_bytes: Counter,
     downloads: Counter,
@@ -130,6 +134,21 @@ impl Metrics {
                 chat,
                 "push_subscriptions",
                 "Browsers that are to be notified, at most a minute ago",
+            ),
+            deliveries: new(
+                chat,
+                "webhook_deliveries",
+                "Attempts to deliver messages to outgoing webhooks, by outcome",
+            ),
+            outgoing_webhooks: new(
+                chat,
+                "outgoing_webhooks",
+                "Outgoing webhooks that get messages, at most a minute ago",
+            ),
+            outgoing_webhooks_off: new(
+                chat,
+                "outgoing_webhooks_off",
+                "Outgoing webhooks that were switched off, at most a minute ago",
             ),
             uploads: new(chat, "uploads", "Uploads of files, by outcome"),
             uploaded_bytes: new(chat, "uploaded_bytes", "Bytes of stored uploads"),
@@ -282,6 +301,17 @@ impl Metrics {
     /// Notes how many browsers are to be notified.
     pub(crate) fn push_subscriptions(&self, count: u64) {
         self.push_subscriptions.set(count);
+    }
+
+    /// Counts an attempt to deliver a message to an outgoing webhook.
+    pub(crate) fn delivered(&self, outcome: &'static str) {
+        self.deliveries.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Notes how many outgoing webhooks there are.
+    pub(crate) fn outgoing_webhooks(&self, count: OutgoingCount) {
+        self.outgoing_webhooks.set(count.on);
+        self.outgoing_webhooks_off.set(count.off);
     }
 
     /// Counts a damaged index of the search.

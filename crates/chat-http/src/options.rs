@@ -13,7 +13,7 @@ use hyper::Uri;
 use ipnet::IpNet;
 use rustls::ServerConfig;
 
-use crate::{AcmeChallenges, BasePath, CertificateEnd, PushOptions};
+use crate::{AcmeChallenges, BasePath, CertificateEnd, PushOptions, WebhookOptions};
 
 /// The options of the HTTP server, with every limit on connections and requests.
 #[derive(Debug, Clone)]
@@ -132,8 +132,10 @@ pub struct HttpOptions {
     pub security_contact: Option<SecurityContact>,
     /// The options of notifications of browsers that show no page.
     pub push: PushOptions,
-    /// Whether the server may send requests that users ask for, as those to push services, to
-    /// private addresses and without TLS.
+    /// The options of outgoing webhooks.
+    pub webhooks: WebhookOptions,
+    /// Whether the server may send requests that users ask for, as those to push services and to
+    /// outgoing webhooks, to all private addresses and without TLS.
     pub outgoing_private: bool,
     /// How long a connection may take to send the head of a request, and how long it may be
     /// idle between two requests; then it is closed.
@@ -257,6 +259,7 @@ impl Default for HttpOptions {
             backup_mark: None,
             security_contact: None,
             push: PushOptions::default(),
+            webhooks: WebhookOptions::default(),
             outgoing_private: false,
             header_timeout: Duration::from_secs(5),
             headers_max: 100,

@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{HOST, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use rustls_platform_verifier::BuilderVerifierExt as _;
@@ -21,9 +22,17 @@ use tokio_rustls::TlsConnector;
 /// Sends requests to addresses that users give: by https, to public addresses only. The address
 /// that is checked is the one that is connected to, and redirects are not followed.
 pub(crate) struct Outgoing {
-    allow_private: bool,
+    private: PrivateAddresses,
     timeout: Duration,
     tls: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
+}
+
+/// The private addresses to which requests are sent, which are also sent without TLS there.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PrivateAddresses {
+    /// Whether they are all; then public ones get requests without TLS, too.
+    pub(crate) all: bool,
+    pub(crate) networks: Vec<IpNet>,
 }
 
 /// The address of a request.
@@ -59,10 +68,9 @@ pub(crate) enum OutgoingError {
 }
 
 impl Outgoing {
-    /// Sends requests that take `timeout` at most. With `allow_private`, http and private
-    /// addresses are allowed, too.
-    pub(crate) fn new(allow_private: bool, timeout: Duration) -> Self {
-        Self { allow_private, timeout, tls: OnceLock::new() }
+    /// Sends requests that take `timeout` at most.
+    pub(crate) fn new(private: PrivateAddresses, timeout: Duration) -> Self {
+        Self { private, timeout, tls: OnceLock::new() }
     }
 
     /// Checks an address as far as it can be without asking for the name of its host.
@@ -75,12 +83,12 @@ impl Outgoing {
         let authority = uri.authority().ok_or(OutgoingError::Address)?;
         let is_https = match uri.scheme_str() {
             Some("https") => true,
-            Some("http") if self.allow_private => false,
+            Some("http") if self.private.has_some() => false,
             _ => return Err(OutgoingError::Address),
         };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let ip: Option<IpAddr> = host.parse().ok();
-        let is_refused = ip.is_some_and(|ip| !self.allow_private && !is_public(ip));
+        let is_refused = ip.is_some_and(|ip| !self.private.allow(ip, is_https));
         if host.is_empty() || authority.as_str().contains('@') || is_refused {
             return Err(OutgoingError::Address);
         }
@@ -116,13 +124,24 @@ impl Outgoing {
     async fn connect(&self, target: &Target) -> Result<TcpStream, OutgoingError> {
         let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
         let mut found: Vec<SocketAddr> = found.map_err(OutgoingError::Connect)?.collect();
-        if !self.allow_private {
-            found.retain(|address| is_public(address.ip()));
-        }
+        found.retain(|address| self.private.allow(address.ip(), target.is_https));
         if found.is_empty() {
             return Err(OutgoingError::Private);
         }
         TcpStream::connect(found.as_slice()).await.map_err(OutgoingError::Connect)
+    }
+}
+
+impl PrivateAddresses {
+    fn has_some(&self) -> bool {
+        self.all || !self.networks.is_empty()
+    }
+
+    fn allow(&self, address: IpAddr, is_https: bool) -> bool {
+        let address = address.to_canonical();
+        self.all
+            || self.networks.iter().any(|network| network.contains(&address))
+            || (is_https && is_public(address))
     }
 }
 
@@ -176,6 +195,28 @@ async fn exchange(
     }
 }
 
+/// The pauses between attempts that fail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backoff {
+    pub(crate) min: Duration,
+    pub(crate) max: Duration,
+}
+
+impl Backoff {
+    /// The pause after an attempt that failed, after so many others: twice as long each time, with
+    /// jitter, so that what waits for a service that was out does not come at once.
+    pub(crate) fn pause(self, failures: u32) -> Duration {
+        let longest = self.min.saturating_mul(2_u32.saturating_pow(failures.min(20))).min(self.max);
+        longest.mul_f64(rand::random_range(0.5..1.0))
+    }
+
+    /// The pause that an answer asks for by the seconds of `Retry-After`, at most `max`.
+    pub(crate) fn asked_for(self, headers: &HeaderMap) -> Option<Duration> {
+        let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds.max(1)).min(self.max))
+    }
+}
+
 /// The most bytes that are read of an answer.
 const ANSWER_MAX_BYTES: usize = 4 * 1024;
 
@@ -221,6 +262,41 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 mod tests {
     use super::*;
 
+    fn outgoing(all: bool, networks: &[&str]) -> Outgoing {
+        let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+        Outgoing::new(PrivateAddresses { all, networks }, Duration::from_secs(20))
+    }
+
+    #[test]
+    fn networks_may_be_allowed_also_without_tls() {
+        let some = outgoing(false, &["10.1.0.0/16", "fd00::/8"]);
+        for url in ["http://10.1.2.3/a", "https://10.1.2.3/a", "http://[fd00::1]:80/", "https://1.1.1.1/"] {
+            assert!(some.target(url).is_ok(), "{url}");
+        }
+        // The mapped address is the same machine.
+        assert!(some.target("http://[::ffff:10.1.2.3]/").is_ok());
+        for url in ["http://10.2.0.1/", "https://127.0.0.1/", "http://1.1.1.1/", "https://[::ffff:10.2.0.1]/"]
+        {
+            assert!(some.target(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn pauses_grow_up_to_the_longest() {
+        let backoff = Backoff { min: Duration::from_secs(30), max: Duration::from_secs(3600) };
+        for failures in [0, 3, 100, u32::MAX] {
+            let pause = backoff.pause(failures);
+            assert!(pause >= backoff.min / 2 && pause <= backoff.max, "{pause:?}");
+        }
+        assert!(backoff.pause(3) >= backoff.min * 4);
+        let mut headers = HeaderMap::new();
+        assert_eq!(backoff.asked_for(&headers), None);
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("7"));
+        assert_eq!(backoff.asked_for(&headers), Some(Duration::from_secs(7)));
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("999999"));
+        assert_eq!(backoff.asked_for(&headers), Some(backoff.max));
+    }
+
     #[test]
     fn only_addresses_on_the_internet_are_public() {
         let public = ["1.1.1.1", "8.8.8.8", "172.32.0.1", "2606:4700::1111", "64:ff9b::808:808"];
@@ -262,7 +338,7 @@ mod tests {
 
     #[test]
     fn only_https_to_the_internet_is_allowed() {
-        let strict = Outgoing::new(false, Duration::from_secs(1));
+        let strict = outgoing(false, &[]);
         let target = strict.target("https://Push.example:443/a?b=c").unwrap();
         assert_eq!((target.origin().as_str(), target.port), ("https://push.example", 443));
         let refused = [
@@ -278,13 +354,13 @@ mod tests {
         for url in refused {
             assert!(strict.target(url).is_err(), "{url}");
         }
-        let open = Outgoing::new(true, Duration::from_secs(1));
+        let open = outgoing(true, &[]);
         assert_eq!(open.target("http://127.0.0.1:90/a").unwrap().origin(), "http://127.0.0.1:90");
     }
 
     #[tokio::test]
     async fn a_name_that_leads_to_this_machine_is_not_connected_to() {
-        let strict = Outgoing::new(false, Duration::from_secs(20));
+        let strict = outgoing(false, &[]);
         let target = strict.target("https://localhost/a").unwrap();
         let sent = strict.post(&target, HeaderMap::new(), Bytes::new()).await;
         assert!(matches!(sent, Err(OutgoingError::Private)));

@@ -20,7 +20,7 @@ use chat_shard::{causes, now_ms};
 use chat_store::{DuePush, PushResult, StoreError};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use tokio::sync::{Notify, OnceCell};
 use tokio::time::Instant;
@@ -31,7 +31,7 @@ use self::encryption::{ServerKey, topic_header};
 use self::message::PushMessage;
 use crate::app::App;
 use crate::error::HttpError;
-use crate::outgoing::{Outgoing, OutgoingError, Target};
+use crate::outgoing::{Backoff, Outgoing, OutgoingError, PrivateAddresses, Target};
 use crate::store_health::StoreUse;
 
 /// The options of notifications.
@@ -82,12 +82,13 @@ struct Noted {
 
 impl Pushes {
     pub(crate) fn new(allow_private: bool) -> Arc<Self> {
+        let private = PrivateAddresses { all: allow_private, networks: Vec::new() };
         Arc::new(Self {
             has_subscriptions: AtomicBool::new(false),
             noted: Mutex::default(),
             changed: Notify::new(),
             key: OnceCell::new(),
-            outgoing: Outgoing::new(allow_private, SEND_TIMEOUT),
+            outgoing: Outgoing::new(private, SEND_TIMEOUT),
         })
     }
 
@@ -297,7 +298,7 @@ async fn send(app: &App, push: &DuePush) -> Result<(&'static str, PushResult), S
         Ok(answer) if answer.status.is_success() => Ok(("sent", PushResult::Sent)),
         Ok(answer) if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) => Ok(GONE),
         Ok(answer) if is_temporary(answer.status) => {
-            let pause = retry_after(&answer.headers).unwrap_or_else(|| backoff(push.failures));
+            let pause = BACKOFF.asked_for(&answer.headers).unwrap_or_else(|| BACKOFF.pause(push.failures));
             tracing::debug!(status = answer.status.as_u16(), "a push service asks to wait");
             Ok(("failed", retry(pause)))
         }
@@ -309,7 +310,7 @@ async fn send(app: &App, push: &DuePush) -> Result<(&'static str, PushResult), S
         Err(OutgoingError::Private | OutgoingError::Address) => Ok(GONE),
         Err(error) => {
             tracing::debug!(error = %causes(&error), service = target.origin(), "a push service does not answer");
-            Ok(("failed", retry(backoff(push.failures))))
+            Ok(("failed", retry(BACKOFF.pause(push.failures))))
         }
     }
 }
@@ -343,20 +344,7 @@ fn is_temporary(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
 }
 
-/// The seconds of `Retry-After`, at most an hour.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.max(1)).min(BACKOFF_MAX))
-}
-
-/// The pause after an attempt that failed, after so many others: twice as long each time, with
-/// jitter, so that browsers of a service that was out do not come at once.
-fn backoff(failures: u32) -> Duration {
-    let longest = (BACKOFF_MIN * 2_u32.saturating_pow(failures.min(10))).min(BACKOFF_MAX);
-    longest.mul_f64(rand::random_range(0.5..1.0))
-}
-
-fn milliseconds(duration: Duration) -> u64 {
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -378,26 +366,5 @@ const SENT_AT_ONCE: usize = 32;
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// … and how long a message is claimed: the store may be slow, too.
 const CLAIM: Duration = Duration::from_secs(60);
-/// The shortest and the longest pause after a failure.
-const BACKOFF_MIN: Duration = Duration::from_secs(30);
-const BACKOFF_MAX: Duration = Duration::from_secs(60 * 60);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_up_to_an_hour() {
-        for failures in [0, 3, 100, u32::MAX] {
-            let pause = backoff(failures);
-            assert!(pause >= BACKOFF_MIN / 2 && pause <= BACKOFF_MAX, "{pause:?}");
-        }
-        assert!(backoff(3) >= BACKOFF_MIN * 4);
-        let mut headers = HeaderMap::new();
-        assert_eq!(retry_after(&headers), None);
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("7"));
-        assert_eq!(retry_after(&headers), Some(Duration::from_secs(7)));
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("999999"));
-        assert_eq!(retry_after(&headers), Some(BACKOFF_MAX));
-    }
-}
+/// The pauses after failures.
+const BACKOFF: Backoff = Backoff { min: Duration::from_secs(30), max: Duration::from_secs(60 * 60) };

@@ -50,6 +50,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use self::call::Call;
+pub(crate) use self::messages::ListedMessage;
 use crate::answer::{self, Body};
 use crate::app::App;
 #[cfg(feature = "page")]
@@ -186,6 +187,16 @@ const ROUTES: &[Route] = &[
         method: Method::POST,
         path: "/api/bots/{name}/webhooks",
         handler: |call| Box::pin(bots::create_webhook(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/bots/{name}/outgoing-webhooks",
+        handler: |call| Box::pin(bots::create_outgoing(call)),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/api/bots/{name}/outgoing-webhooks/{user}",
+        handler: |call| Box::pin(bots::remove_outgoing(call)),
     },
     Route { method: Method::POST, path: "/hooks/{name}", handler: |call| Box::pin(hooks::receive(call)) },
     Route { method: Method::GET, path: "/api/reactions", handler: |call| Box::pin(reactions::list(call)) },

@@ -124,6 +124,11 @@ impl Server {
         self.chat.role_changed(user, is_administrator);
     }
 
+    /// Looks for messages to deliver to an outgoing webhook that was made in the store.
+    pub fn webhook_made(&self) {
+        self.chat.webhook_made();
+    }
+
     /// Makes the server unready and closes the listener; resolves when no client can
     /// connect any more. Requests are finished and idle connections closed. Sockets that
     /// were upgraded stay with their shards.

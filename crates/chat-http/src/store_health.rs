@@ -36,6 +36,8 @@ pub(crate) enum StoreUse {
     Deletions,
     /// The queue of notifications.
     Pushes,
+    /// The queue of outgoing webhooks.
+    Webhooks,
 }
 
 struct Outage {
@@ -104,6 +106,7 @@ impl StoreUse {
             Self::Files => "files",
             Self::Deletions => "deletions",
             Self::Pushes => "notifications",
+            Self::Webhooks => "outgoing webhooks",
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The stores of the chat: users, sessions, rooms, the log of messages, and the records of their
 //! files. The traits are [`UserRepository`], [`SessionRepository`], [`RoomRepository`],
 //! [`EventLog`], [`FileRepository`], [`SearchIndex`], [`AdministrationRepository`],
-//! [`PushRepository`] and [`BotRepository`];
-//! [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`] implement all nine. One contract
+//! [`PushRepository`], [`BotRepository`] and [`OutgoingRepository`];
+//! [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`] implement all ten. One contract
 //! suite (`tests/contract`) tests that they behave alike.
 //!
 //! The features `sqlite` and `postgres`, both on by default, are the databases that are compiled.
@@ -77,6 +77,7 @@ pub mod migrations;
 mod names;
 #[cfg(feature = "sqlite")]
 mod open_error;
+mod outgoing;
 #[cfg(feature = "databases")]
 mod pages;
 #[cfg(feature = "postgres")]
@@ -117,6 +118,10 @@ pub use backup::{BACKUP_PART_BYTES, Backup, BackupContents, BackupFile, Existing
 pub use bots::{BOTS_MAX, Bot, BotRepository, NewBot, NewWebhook, WEBHOOKS_MAX, Webhook};
 pub use error::StoreError;
 pub use memory::MemoryStore;
+pub use outgoing::{
+    DELIVERIES_AT_ONCE, Delivery, DeliveryDone, DueMessage, NewOutgoingWebhook, OUTGOING_MAX, OutgoingCount,
+    OutgoingRepository, OutgoingWebhook, Receiver,
+};
 #[cfg(feature = "postgres")]
 pub use postgres::{OtherServers, PostgresOptions, PostgresStore, ServerLock, wait_until_reachable};
 pub use push::{DuePush, NewPushSubscription, PUSH_LOOKED_AT_MAX, PushRepository, PushResult};

@@ -2,6 +2,7 @@
 
 mod administration;
 mod bots;
+mod outgoing;
 mod push;
 
 use std::cmp::Reverse;
@@ -20,6 +21,7 @@ use crate::administration::audit::Part;
 use crate::administration::{Administration, NewAudit, messages_deleted, room_changed};
 use crate::bots::Bots;
 use crate::directory::Listing;
+use crate::outgoing::OutgoingWebhooks;
 use crate::push::Push;
 use crate::retention::Cut;
 use crate::{
@@ -58,6 +60,7 @@ struct Inner {
     administration: Administration,
     push: Push,
     bots: Bots,
+    outgoing: OutgoingWebhooks,
     /// The number of sign-ins until ended sessions are removed.
     sign_ins_to_sweep: usize,
 }
@@ -85,6 +88,7 @@ impl MemoryStore {
                 administration: Administration::default(),
                 push: Push::default(),
                 bots: Bots::default(),
+                outgoing: OutgoingWebhooks::default(),
                 sign_ins_to_sweep: SIGN_INS_PER_SWEEP,
             }),
         }
@@ -247,6 +251,7 @@ impl UserRepository for MemoryStore {
             }
             inner.administration.forget_user(&user.name);
             inner.bots.forget(&user.name);
+            inner.outgoing.drop_of(&user.name, &[]);
             inner.administration.unban(&user.name);
             inner.create(user);
             Ok(())
@@ -343,6 +348,7 @@ impl UserRepository for MemoryStore {
             inner.administration.forget_user(name);
             inner.bots.forget(name);
             inner.subjects.retain(|_, user| user != name);
+            inner.outgoing.drop_of(name, &[]);
             Ok(())
         })
     }

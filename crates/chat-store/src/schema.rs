@@ -132,6 +132,11 @@ pub(crate) mod lost {
         many: "users of an OpenID provider",
         sql: "SELECT count(*) FROM subjects",
     };
+    pub(crate) const OUTGOING: Counted = Counted {
+        one: "outgoing webhook",
+        many: "outgoing webhooks",
+        sql: "SELECT count(*) FROM outgoing_webhooks",
+    };
     pub(crate) const PUSH: Counted = Counted {
         one: "subscription to notifications",
         many: "subscriptions to notifications",

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    AdministrationRepository, BotRepository, EventLog, FileRepository, PushRepository, RoomRepository,
-    SearchIndex, SessionRepository, UserRepository,
+    AdministrationRepository, BotRepository, EventLog, FileRepository, OutgoingRepository, PushRepository,
+    RoomRepository, SearchIndex, SessionRepository, UserRepository,
 };
 #[cfg(feature = "databases")]
 use crate::{DatabaseUrl, MemoryStore, StoreError};
@@ -34,6 +34,8 @@ pub struct Stores {
     pub push: Arc<dyn PushRepository>,
     /// Bots and webhooks.
     pub bots: Arc<dyn BotRepository>,
+    /// Outgoing webhooks, and the messages that are to be delivered.
+    pub outgoing: Arc<dyn OutgoingRepository>,
     #[cfg(feature = "databases")]
     opened: Option<Opened>,
 }
@@ -91,6 +93,7 @@ impl Stores {
             + AdministrationRepository
             + PushRepository
             + BotRepository
+            + OutgoingRepository
             + 'static,
     {
         Self {
@@ -102,7 +105,8 @@ impl Stores {
             search: store.clone(),
             administration: store.clone(),
             push: store.clone(),
-            bots: store,
+            bots: store.clone(),
+            outgoing: store,
             #[cfg(feature = "databases")]
             opened: None,
         }

@@ -232,8 +232,17 @@ async fn the_step_is_undone_with_what_it_brought() {
         store.send("~cellar", "bob", 2, 1000).await;
         store.append(&[mention(draft(&room("kitchen"), "bob", "@alice"), "alice carol")], 1000).await;
         let (url, keep) = store.closed().await;
-        for step in ["subjects", "bots", "push", "moderation", "administration", "search", "files", "changes"]
-        {
+        for step in [
+            "outgoing",
+            "subjects",
+            "bots",
+            "push",
+            "moderation",
+            "administration",
+            "search",
+            "files",
+            "changes",
+        ] {
             assert_eq!(migrations::down(&url).await.unwrap().unwrap().name, step);
         }
         let undo = migrations::Undo::claim(&url).await.unwrap().unwrap();

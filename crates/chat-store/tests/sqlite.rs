@@ -21,7 +21,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 /// The newest schema.
-const NEWEST: i64 = 16;
+const NEWEST: i64 = 17;
 
 /// Another program with the same file.
 async fn other_program(path: &Path) -> SqliteConnection {
@@ -490,6 +490,7 @@ async fn the_schema_goes_up_and_down() {
     assert!(!folder.path().join("chat.db").exists());
 
     let steps = [
+        (16, "outgoing"),
         (15, "subjects"),
         (14, "bots"),
         (13, "push"),
@@ -538,9 +539,18 @@ async fn undoing_the_step_of_administrators_names_the_roles_that_it_deletes() {
     store.users.set_administrator(&name("alice"), true, 1).await.unwrap();
     let url = DatabaseUrl::Sqlite(store.path());
     store.stores.clone().close().await;
-    for name in
-        ["subjects", "bots", "push", "moderation", "administration", "search", "files", "changes", "rooms"]
-    {
+    for name in [
+        "outgoing",
+        "subjects",
+        "bots",
+        "push",
+        "moderation",
+        "administration",
+        "search",
+        "files",
+        "changes",
+        "rooms",
+    ] {
         assert_eq!(migrations::down(&url).await.unwrap().unwrap().name, name);
     }
     let undo = migrations::Undo::claim(&url).await.unwrap().unwrap();

@@ -32,11 +32,11 @@ pub(super) fn reserved_names(text: &str) -> Result<ReservedNames, String> {
 }
 
 /// Reads addresses and networks that are separated by commas.
-pub(super) fn proxies(text: &str) -> Result<Vec<IpNet>, String> {
-    let proxies = text.split(',').map(str::trim).filter(|proxy| !proxy.is_empty());
-    let networks = proxies.map(|proxy| {
-        let network = proxy.parse::<IpAddr>().map(IpNet::from).or_else(|_| proxy.parse::<IpNet>());
-        network.map_err(|_| format!("{proxy} is neither an address nor a network such as 10.0.0.0/8"))
+pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let networks = text.split(',').map(str::trim).filter(|network| !network.is_empty());
+    let networks = networks.map(|text| {
+        let network = text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse::<IpNet>());
+        network.map_err(|_| format!("{text} is neither an address nor a network such as 10.0.0.0/8"))
     });
     networks.collect()
 }

@@ -1,7 +1,10 @@
 //! Bots, for administrators: `/api/bots`.
 
+use std::collections::HashMap;
+
 use chat_core::{RoomName, Username};
 use chat_shard::now_ms;
+use chat_store::OutgoingWebhook;
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +12,7 @@ use super::accounts::named;
 use super::call::Call;
 use super::{administrator, json};
 use crate::answer::{self, Body, Nothing};
-use crate::bots::{make_bot, make_webhook};
+use crate::bots::{OutgoingOrder, make_bot, make_outgoing, make_webhook};
 use crate::error::HttpError;
 
 /// All bots.
@@ -35,13 +38,62 @@ struct ListedBot {
     revoked: bool,
     /// The number of its webhooks.
     webhooks: u64,
+    /// Its outgoing webhooks, the oldest first.
+    outgoing_webhooks: Vec<ListedOutgoing>,
+}
+
+/// An outgoing webhook, as administrators see it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OutgoingWebhook"))]
+struct ListedOutgoing {
+    id: String,
+    /// The name of the room whose messages it gets.
+    room: String,
+    /// The address of the receiver.
+    url: String,
+    /// Whether it gets only messages that mention the bot.
+    only_mentions: bool,
+    /// When it was made, in whole seconds since 1970.
+    created: u64,
+    /// Whether it was switched off: the receiver has answered 410, or has failed for too long.
+    switched_off: bool,
+    /// The number of attempts that have failed in a row.
+    failures: u32,
+    /// The result of the last attempt in words, such as `status 503`, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_result: Option<String>,
+    /// When that was, in whole seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_at: Option<u64>,
+}
+
+impl ListedOutgoing {
+    fn new(webhook: OutgoingWebhook) -> Self {
+        let (last_at, last_result) = webhook.last.unzip();
+        Self {
+            id: webhook.id,
+            room: webhook.room.as_str().to_owned(),
+            url: webhook.url,
+            only_mentions: webhook.only_mentions,
+            created: webhook.created_at_ms / 1000,
+            switched_off: webhook.off_at_ms.is_some(),
+            failures: webhook.failures,
+            last_result,
+            last_at: last_at.map(|at_ms| at_ms / 1000),
+        }
+    }
 }
 
 /// Lists the bots.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
     administrator::check(&app, &request).await?;
+    let mut outgoing: HashMap<Username, Vec<ListedOutgoing>> = HashMap::new();
+    for webhook in app.parts.outgoing.outgoing_webhooks().await? {
+        outgoing.entry(webhook.bot.clone()).or_default().push(ListedOutgoing::new(webhook));
+    }
     let bots = app.parts.bots.bots().await?.into_iter().map(|bot| ListedBot {
+        outgoing_webhooks: outgoing.remove(&bot.name).unwrap_or_default(),
         name: bot.name.as_str().to_owned(),
         rooms: bot.rooms.iter().map(|room| room.as_str().to_owned()).collect(),
         by: administrator::shown(bot.by.as_ref()),
@@ -121,4 +173,52 @@ pub(super) async fn create_webhook(call: Call) -> Result<Response<Body>, HttpErr
     let room = RoomName::parse(&room)?;
     let path = make_webhook(&*app.parts.bots, name, room, Some(&me.user), now_ms()).await?;
     Ok(answer::json(StatusCode::CREATED, &WebhookAddress { url: app.link(&path) }))
+}
+
+/// An outgoing webhook to be made.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct OutgoingWebhookOrder {
+    /// The name of one of the rooms of the bot.
+    room: String,
+    /// The address that gets the messages: https, and no private address, as long as the settings
+    /// allow no other. At most 2,048 bytes.
+    url: String,
+    /// Whether it gets only messages that mention the bot.
+    only_mentions: Option<bool>,
+}
+
+/// The secret of an outgoing webhook.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct OutgoingSecret {
+    id: String,
+    /// The secret with which deliveries are signed, `whsec_` and base64. It is shown once.
+    secret: String,
+}
+
+/// Makes an outgoing webhook of a bot.
+pub(super) async fn create_outgoing(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, part, .. } = call;
+    let (me, body) = administrator::read(&app, request).await?;
+    let bot = named(&part)?;
+    let OutgoingWebhookOrder { room, url, only_mentions } =
+        json::parse(&body).ok_or(HttpError::InvalidJson)?;
+    let room = RoomName::parse(&room)?;
+    let order = OutgoingOrder { bot, room, url, only_mentions: only_mentions.unwrap_or(false) };
+    let store = &*app.parts.outgoing;
+    let made = make_outgoing(store, &app.options, order, Some(&me.user), now_ms()).await?;
+    app.webhooks.made();
+    Ok(answer::json(StatusCode::CREATED, &OutgoingSecret { id: made.id, secret: made.secret }))
+}
+
+/// Removes an outgoing webhook of a bot.
+pub(super) async fn remove_outgoing(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, part, user: id, .. } = call;
+    let me = administrator::check(&app, &request).await?;
+    let bot = named(&part)?;
+    if !app.parts.outgoing.remove_outgoing(&bot, &id, Some(&me.user), now_ms()).await? {
+        return Err(HttpError::SecretNotFound);
+    }
+    Ok(answer::json(StatusCode::OK, &Nothing {}))
 }

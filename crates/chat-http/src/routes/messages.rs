@@ -176,7 +176,7 @@ pub(super) struct MessageList {
 /// One message of a page.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct ListedMessage {
+pub(crate) struct ListedMessage {
     /// Its number.
     seq: u64,
     /// The author.
@@ -200,7 +200,7 @@ struct ListedMessage {
 }
 
 impl ListedMessage {
-    fn new(message: &Entry) -> Self {
+    pub(crate) fn new(message: &Entry) -> Self {
         let reply_to = match &message.body {
             chat_core::Body::Message { reply_to, .. } => *reply_to,
             _ => None,

@@ -107,6 +107,8 @@ fn schemas() -> Value {
     written.subschema_for::<bots::BotList>();
     written.subschema_for::<bots::BotToken>();
     written.subschema_for::<bots::WebhookAddress>();
+    written.subschema_for::<bots::OutgoingSecret>();
+    written.subschema_for::<crate::webhooks::Event>();
     let mut read = settings().for_deserialize().into_generator();
     read.subschema_for::<sign_in::Credentials>();
     read.subschema_for::<sign_out::SignOut>();
@@ -129,6 +131,7 @@ fn schemas() -> Value {
     read.subschema_for::<messages::NewMessage>();
     read.subschema_for::<bots::BotOrder>();
     read.subschema_for::<bots::WebhookOrder>();
+    read.subschema_for::<bots::OutgoingWebhookOrder>();
     read.subschema_for::<crate::slack::Payload>();
     let mut schemas = written.take_definitions(true);
     schemas.extend(read.take_definitions(true));
@@ -203,9 +206,10 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         }
         HttpError::Post(PostError::Text(_) | PostError::TooManyMentions | PostError::InvalidFiles)
         | HttpError::IdempotencyKey => ("BadMessage", "The message is refused; the sentence says why."),
-        HttpError::Bot(BotRefused::NoWebhook) => {
-            ("NoSuchBot", "There is no such bot, or the room is none of its rooms, or it has 100 webhooks.")
-        }
+        HttpError::Bot(BotRefused::NoWebhook) => (
+            "NoSuchBot",
+            "There is no such bot, or the room is none of its rooms, or it has 100 webhooks or 20 outgoing ones.",
+        ),
         HttpError::SecretNotFound => (
             "NoSuchLink",
             "The secret, the code or the id is unknown, used, withdrawn or expired: all alike.",
@@ -478,6 +482,7 @@ fn errors() -> Vec<HttpError> {
         BotRefused::NameTaken.into(),
         BotRefused::Name.into(),
         BotRefused::Rooms.into(),
+        BotRefused::Url.into(),
     ]
 }
 

@@ -43,6 +43,7 @@ async fn server_that_crashes() {
         administration: stores.administration,
         push: stores.push,
         bots: stores.bots,
+        outgoing: stores.outgoing,
         files: stores.files,
         passwords: Passwords::start(PasswordsOptions {
             cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },

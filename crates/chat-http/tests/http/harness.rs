@@ -1,6 +1,7 @@
 //! A server for tests, and a client that sends plain bytes.
 
 mod logs;
+mod receiver;
 mod reply;
 mod store;
 
@@ -15,6 +16,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 pub use logs::Logs;
+pub use receiver::{Received, Receiver};
 pub use reply::Reply;
 pub use store::Store;
 
@@ -93,6 +95,7 @@ impl Chat {
             administration: store.clone(),
             push: store.clone(),
             bots: store.clone(),
+            outgoing: store.clone(),
             passwords: Passwords::start(PasswordsOptions {
                 cost: match passwords.cost {
                     usual if usual == HashCost::default() => HashCost { memory_kib: 64, passes: 1, lanes: 1 },

@@ -43,4 +43,5 @@ mod stopping;
 mod store_outage;
 mod tokens;
 mod upgrade;
+mod webhooks;
 mod wire;

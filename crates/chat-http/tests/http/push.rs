@@ -1,70 +1,11 @@
 //! Notifications of browsers that show no page.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
 
-use crate::harness::Chat;
+use crate::harness::{Chat, Receiver};
 use crate::wire::Wire;
-
-/// A push service that answers what it is told to, and keeps the requests.
-struct Service {
-    address: String,
-    answers: Arc<Mutex<Vec<&'static str>>>,
-    requests: tokio::sync::mpsc::UnboundedReceiver<String>,
-}
-
-impl Service {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (sender, requests) = tokio::sync::mpsc::unbounded_channel();
-        let answers: Arc<Mutex<Vec<&'static str>>> = Arc::default();
-        let next = Arc::clone(&answers);
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut request = Vec::new();
-                let mut part = [0; 4096];
-                let length = loop {
-                    let read = stream.read(&mut part).await.unwrap_or(0);
-                    request.extend_from_slice(&part[..read]);
-                    let text = String::from_utf8_lossy(&request).to_lowercase();
-                    if let Some(end) = text.find("\r\n\r\n") {
-                        let length = text.split("content-length: ").nth(1).unwrap();
-                        let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
-                        let head = String::from_utf8_lossy(&request[..end]).into_owned();
-                        if request.len() >= end + 4 + length {
-                            break Some((head, length));
-                        }
-                    }
-                    if read == 0 {
-                        break None;
-                    }
-                };
-                let Some((head, length)) = length else { continue };
-                let answer = next.lock().unwrap().pop().unwrap_or("201 Created");
-                let _ = stream
-                    .write_all(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").as_bytes())
-                    .await;
-                let _ = sender.send(format!("{head}\r\nbody: {length}").to_lowercase());
-            }
-        });
-        Self { address, answers, requests }
-    }
-
-    fn endpoint(&self, name: &str) -> String {
-        format!("http://{}/push/{name}", self.address)
-    }
-
-    /// The next request.
-    async fn request(&mut self) -> String {
-        let request = tokio::time::timeout(Duration::from_secs(60), self.requests.recv()).await;
-        request.expect("a request to the push service").unwrap()
-    }
-}
 
 /// A server whose notifications wait for a moment only.
 async fn chat() -> Chat {
@@ -113,12 +54,13 @@ async fn subscribe(chat: &Chat, cookie: &str, endpoint: &str) {
 
 #[tokio::test]
 async fn a_private_message_is_sent_encrypted_to_the_service_of_the_other_user() {
-    let (chat, mut service) = (chat().await, Service::start().await);
+    let (chat, mut service) = (chat().await, Receiver::start().await);
     let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
-    subscribe(&chat, &bob, &service.endpoint("bob")).await;
-    subscribe(&chat, &alice, &service.endpoint("alice")).await;
+    subscribe(&chat, &bob, &service.url("/push/bob")).await;
+    subscribe(&chat, &alice, &service.url("/push/alice")).await;
     send_private(&chat, &alice, "bob", "a secret text").await;
-    let request = service.request().await;
+    let received = service.next().await;
+    let request = received.head;
     for part in [
         "post /push/bob http/1.1",
         "authorization: vapid t=",
@@ -130,45 +72,44 @@ async fn a_private_message_is_sent_encrypted_to_the_service_of_the_other_user() 
         assert!(request.contains(part), "{part} in {request}");
     }
     assert!(!request.contains("secret"), "{request}");
+    assert!(!String::from_utf8_lossy(&received.body).contains("secret"));
 }
 
 #[tokio::test]
 async fn a_subscription_that_is_gone_is_removed_and_a_busy_service_is_asked_again() {
-    let (chat, mut service) = (chat().await, Service::start().await);
+    let (chat, mut service) = (chat().await, Receiver::start().await);
     let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
-    subscribe(&chat, &bob, &service.endpoint("bob")).await;
-    *service.answers.lock().unwrap() = vec![
-        "410 Gone",
-        "503 Service Unavailable\r\nRetry-After: 1",
-        "429 Too Many Requests\r\nRetry-After: 1",
-    ];
+    subscribe(&chat, &bob, &service.url("/push/bob")).await;
+    service.answer("429 Too Many Requests\r\nRetry-After: 1", 1);
+    service.answer("503 Service Unavailable\r\nRetry-After: 1", 1);
+    service.answer("410 Gone", 1);
     send_private(&chat, &alice, "bob", "one").await;
     for _ in 0..3 {
-        assert!(service.request().await.contains("/push/bob"));
+        assert!(service.next().await.head.contains("/push/bob"));
     }
     // The next message goes to the browser that is still there.
     wait_for_metric(&chat, "chat_pushes_total{outcome=\"gone\"} 1").await;
     send_private(&chat, &alice, "bob", "two").await;
     let carol = chat.sign_in("carol").await;
-    subscribe(&chat, &carol, &service.endpoint("carol")).await;
+    subscribe(&chat, &carol, &service.url("/push/carol")).await;
     send_private(&chat, &alice, "carol", "three").await;
-    assert!(service.request().await.contains("/push/carol"));
+    assert!(service.next().await.head.contains("/push/carol"));
 }
 
 #[tokio::test]
 async fn a_user_who_signs_out_gets_nothing() {
-    let (chat, mut service) = (chat().await, Service::start().await);
+    let (chat, mut service) = (chat().await, Receiver::start().await);
     let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
     let carol = chat.sign_in("carol").await;
-    subscribe(&chat, &bob, &service.endpoint("bob")).await;
-    subscribe(&chat, &carol, &service.endpoint("carol")).await;
+    subscribe(&chat, &bob, &service.url("/push/bob")).await;
+    subscribe(&chat, &carol, &service.url("/push/carol")).await;
     let reply = chat.json("POST", "/api/logout", &bob, Value::Null).await;
     assert_eq!(reply.status, 200);
     let reply = chat.json("DELETE", "/api/push", &alice, Value::Null).await;
     assert_eq!(reply.status, 200);
     send_private(&chat, &alice, "bob", "one").await;
     send_private(&chat, &alice, "carol", "two").await;
-    assert!(service.request().await.contains("/push/carol"));
+    assert!(service.next().await.head.contains("/push/carol"));
 }
 
 #[tokio::test]

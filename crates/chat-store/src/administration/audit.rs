@@ -79,6 +79,10 @@ actions! {
     BotRevoke = "bot.revoke",
     /// A bot got a webhook. Details: `room`.
     BotWebhook = "bot.webhook",
+    /// A bot got an outgoing webhook. Details: `room`, `id`.
+    BotOutgoing = "bot.outgoing",
+    /// An outgoing webhook of a bot was removed. Details: `id`.
+    BotOutgoingRemove = "bot.outgoing_remove",
     /// A user became the first administrator, with the set-up code.
     Setup = "setup",
 }
@@ -141,6 +145,8 @@ impl AuditAction {
             | Self::BotCreate
             | Self::BotRevoke
             | Self::BotWebhook
+            | Self::BotOutgoing
+            | Self::BotOutgoingRemove
             | Self::Setup => true,
             Self::InviteCreate
             | Self::InviteDelete

@@ -123,7 +123,7 @@ const REPLACED: &str = "names, name_words, administrators, sessions, topics, ent
     outlived_nonces, rooms, members, marks, mentions, members_fill, left_rooms, changes, states,
     reactions, remembered_nonces, files, server_profile, invites, bans, password_links, reports, audit,
     removed_members, push_key, push_subscriptions, push_queue, push_progress,
-    bots, bot_rooms, webhooks, subjects";
+    bots, bot_rooms, webhooks, outgoing_webhooks, outgoing_queue, subjects";
 
 const HAS_CONTENT: &str =
     "SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM names) OR EXISTS (SELECT FROM topics)";

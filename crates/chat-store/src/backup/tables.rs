@@ -26,7 +26,7 @@ pub(super) enum Kind {
 /// Tables that others refer to are first. The table `name_words` is missing: a server that
 /// opens the database fills it in. So is `file_totals`, which is counted anew, and so are
 /// `invites` and `password_links`: one that was used or withdrawn since must not come back. Subscriptions to
-/// notifications end with the sessions, which a backup has not. Tokens of bots and webhooks are
+/// notifications end with the sessions, which a backup has not. Tokens of bots and all webhooks are
 /// missing, too: one that was revoked since must not come back.
 pub(super) const TABLES: &[Table] = &[
     Table {

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{BOTS_MAX, Bot, NewBot, NewWebhook, WEBHOOKS_MAX, Webhook};
 use crate::administration::{NewAudit, database};
+use crate::outgoing::database as outgoing;
 use crate::rows::Columns;
 use crate::statements::{Statements, Value};
 use crate::{AuditAction, StoreError, columns};
@@ -28,6 +29,7 @@ pub(crate) async fn put<S: Statements>(statements: &mut S, bot: &NewBot) -> Resu
     for room in &bot.rooms {
         statements.rows(ADD_ROOM, &[name, Text(room.as_str())]).await?;
     }
+    outgoing::drop_of(statements, &bot.account.name, false).await?;
     if had_token != Some(true) {
         let rooms: Vec<&str> = bot.rooms.iter().map(RoomName::as_str).collect();
         let (action, target) = (AuditAction::BotCreate, bot.account.name.as_str());
@@ -49,6 +51,7 @@ pub(crate) async fn revoke<S: Statements>(
     }
     statements.rows(DROP_ROOMS, &user).await?;
     statements.rows(DROP_WEBHOOKS, &user).await?;
+    outgoing::drop_of(statements, name, true).await?;
     let (action, target) = (AuditAction::BotRevoke, name.as_str());
     database::note(statements, NewAudit { by, at_ms: now_ms, action, target, details: None }).await?;
     Ok(true)
@@ -59,7 +62,7 @@ pub(crate) async fn forget<S: Statements>(statements: &mut S, name: &Username) -
     for sql in [DROP_ROOMS, DROP_WEBHOOKS, DROP] {
         statements.rows(sql, &[Text(name.as_str())]).await?;
     }
-    Ok(())
+    outgoing::drop_of(statements, name, true).await
 }
 
 pub(crate) async fn find<S: Statements>(

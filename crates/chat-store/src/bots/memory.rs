@@ -30,6 +30,15 @@ impl Bots {
         self.bots.len()
     }
 
+    pub(crate) fn has_token(&self, name: &Username) -> bool {
+        self.bots.get(name).is_some_and(|bot| bot.token.is_some())
+    }
+
+    /// Whether a bot has a token for this room.
+    pub(crate) fn is_for(&self, name: &Username, room: &RoomName) -> bool {
+        self.bots.get(name).is_some_and(|bot| bot.token.is_some() && bot.rooms.contains(room))
+    }
+
     /// Returns whether anything changes.
     pub(crate) fn put(&mut self, new: &NewBot) -> bool {
         let NewUser { name, created_at_ms, .. } = &new.account;

@@ -9,21 +9,22 @@ pub(crate) use memory::Bots;
 
 use crate::{NewUser, StoreFuture};
 
-/// The bots, with their tokens and rooms, and the webhooks by which other programs post.
+/// The bots, with their tokens and rooms, and the webhooks by which other programs post. Outgoing
+/// webhooks are in the [`OutgoingRepository`](crate::OutgoingRepository).
 ///
 /// Every call that changes something writes its row of the
 /// [audit log](crate::AdministrationRepository::audit) in the same transaction. Calls can be
 /// repeated after a lost answer.
 pub trait BotRepository: Send + Sync {
     /// Stores a bot with its account in one transaction, or gives one that is there a new token and
-    /// new rooms.
+    /// new rooms; its outgoing webhooks for other rooms go.
     ///
     /// # Errors
     ///
     /// Those of [`create_user`](crate::UserRepository::create_user); nothing is stored then.
     fn put_bot<'a>(&'a self, bot: &'a NewBot) -> StoreFuture<'a, ()>;
 
-    /// Ends the token and the webhooks of a bot. Returns whether it had a token. Its account stays,
+    /// Ends the token and all webhooks of a bot. Returns whether it had a token. Its account stays,
     /// as its messages do.
     fn revoke_bot<'a>(
         &'a self,

@@ -23,6 +23,7 @@ impl BotRepository for MemoryStore {
                 inner.check_new_name(name)?;
                 inner.create(&bot.account);
             }
+            inner.outgoing.drop_of(name, &bot.rooms);
             if inner.bots.put(bot) {
                 let rooms: Vec<&str> = bot.rooms.iter().map(RoomName::as_str).collect();
                 let (action, target) = (AuditAction::BotCreate, name.as_str());
@@ -44,6 +45,7 @@ impl BotRepository for MemoryStore {
             let mut inner = self.lock();
             let is_revoked = inner.bots.revoke(name);
             if is_revoked {
+                inner.outgoing.drop_of(name, &[]);
                 let (action, target) = (AuditAction::BotRevoke, name.as_str());
                 inner.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
             }

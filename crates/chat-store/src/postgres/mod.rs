@@ -13,6 +13,7 @@ mod files;
 mod lane;
 mod maintenance;
 mod names;
+mod outgoing;
 mod pool;
 mod push;
 mod roles;

@@ -181,4 +181,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../migrations/sqlite/0016_subjects.down.sql"),
         loses: &[lost::SUBJECTS],
     },
+    Step {
+        version: 17,
+        name: "outgoing",
+        up: include_str!("../../migrations/sqlite/0017_outgoing.up.sql"),
+        down: include_str!("../../migrations/sqlite/0017_outgoing.down.sql"),
+        loses: &[lost::OUTGOING],
+    },
 ];

@@ -8,6 +8,7 @@ mod file;
 mod files;
 mod leftovers;
 mod names;
+mod outgoing;
 mod push;
 mod redaction;
 mod roles;

@@ -45,6 +45,7 @@ mod mentions;
 mod model;
 mod names;
 mod nonces;
+mod outgoing;
 mod pages;
 mod push;
 mod retention;

@@ -11,9 +11,10 @@ use chat_core::{
 };
 use chat_store::{
     AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Bot, BotRepository, Deletion,
-    DuePush, EventLog, FileRepository, Invite, InvitePosition, InviteRefused, InvitesOf, ListedReport,
-    ListedRoom, LogPosition, MemoryStore, MessageReactions, MessagesOf, NewBan, NewBot, NewInvite,
-    NewPasswordLink, NewPushSubscription, NewReport, NewUser, NewWebhook, PasswordChange, ProfileField,
+    Delivery, DeliveryDone, DuePush, EventLog, FileRepository, Invite, InvitePosition, InviteRefused,
+    InvitesOf, ListedReport, ListedRoom, LogPosition, MemoryStore, MessageReactions, MessagesOf, NewBan,
+    NewBot, NewInvite, NewOutgoingWebhook, NewPasswordLink, NewPushSubscription, NewReport, NewUser,
+    NewWebhook, OutgoingCount, OutgoingRepository, OutgoingWebhook, PasswordChange, ProfileField,
     PushRepository, PushResult, RegistrationTerms, Report, ReportState, ReportsOf, RoleChange,
     RoomRepository, SearchIndex, SearchPage, SearchQuery, ServerProfile, Session, SessionRepository,
     StoreError, StoreFuture, Subject, User, UserRepository, Webhook,
@@ -561,6 +562,43 @@ impl PushRepository for Store {
 
     fn finish_push<'a>(&'a self, push: &'a DuePush, result: PushResult) -> StoreFuture<'a, ()> {
         self.memory.finish_push(push, result)
+    }
+}
+
+impl OutgoingRepository for Store {
+    fn create_outgoing<'a>(
+        &'a self,
+        new: &'a NewOutgoingWebhook,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        self.write(self.memory.create_outgoing(new, by, now_ms))
+    }
+
+    fn remove_outgoing<'a>(
+        &'a self,
+        bot: &'a Username,
+        id: &'a str,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        self.write(self.memory.remove_outgoing(bot, id, by, now_ms))
+    }
+
+    fn outgoing_webhooks(&self) -> StoreFuture<'_, Vec<OutgoingWebhook>> {
+        self.ask(self.memory.outgoing_webhooks())
+    }
+
+    fn count_outgoing(&self) -> StoreFuture<'_, OutgoingCount> {
+        self.memory.count_outgoing()
+    }
+
+    fn claim_deliveries(&self, now_ms: u64, until_ms: u64, max: usize) -> StoreFuture<'_, Vec<Delivery>> {
+        self.memory.claim_deliveries(now_ms, until_ms, max)
+    }
+
+    fn finish_delivery<'a>(&'a self, delivery: &'a Delivery, done: &'a DeliveryDone) -> StoreFuture<'a, ()> {
+        self.memory.finish_delivery(delivery, done)
     }
 }
 

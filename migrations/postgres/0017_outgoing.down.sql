@@ -1,0 +1,2 @@
+DROP TABLE outgoing_queue;
+DROP TABLE outgoing_webhooks;
