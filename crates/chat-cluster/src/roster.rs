@@ -23,7 +23,7 @@ pub struct Delta {
     pub from: Incarnation,
     /// The number of the delta among those of the server, from 1.
     pub counter: u64,
-    /// The changes in their order, at most [`DELTA_MAX_CHANGES`].
+    /// The changes in their order, at most `DELTA_MAX_CHANGES`.
     pub changes: Vec<PresenceChange>,
 }
 
@@ -36,11 +36,11 @@ pub struct SnapshotPart {
     pub counter: u64,
     /// The number of the part, from 0.
     pub part: u32,
-    /// How many parts the snapshot has, at most [`SNAPSHOT_MAX_PARTS`].
+    /// How many parts the snapshot has, at most `SNAPSHOT_MAX_PARTS`.
     pub parts: u32,
     /// When it was made, in whole seconds since 1970.
     pub at_s: u64,
-    /// Hub, room, user and connections, at most [`PART_MAX_CONNECTIONS`].
+    /// Hub, room, user and connections, at most `PART_MAX_CONNECTIONS`.
     pub present: Vec<(u32, RoomName, Username, u32)>,
 }
 
