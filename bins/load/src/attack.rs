@@ -57,7 +57,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Sign-ins of people in each half of a round.
 const SIGN_INS: usize = 40;
 
-/// What is measured in half a round.
+/// The figures that are measured in half a round.
 struct Half {
     talk: Counts,
     /// How long those sign-ins took that succeeded.

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use crate::address::{Address, certify};
 use crate::host;
 
-/// What is started.
+/// The program that is started, and how.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The server without TLS.

@@ -248,7 +248,7 @@ impl OidcProvider {
             }
             Err(error) => {
                 known.failed = Some(Instant::now());
-                // What it has said before is still better than nothing.
+                // The provider's earlier description is better than none.
                 known.about.as_ref().map(|(about, _)| Arc::clone(about)).ok_or(error)
             }
         }
@@ -354,7 +354,7 @@ impl fmt::Debug for OidcProvider {
     }
 }
 
-/// What is known of the provider.
+/// The provider's description, and its last failure.
 #[derive(Default)]
 struct Known {
     about: Option<(Arc<About>, Instant)>,

@@ -87,5 +87,5 @@ impl Hash for Part {
     }
 }
 
-/// What is counted for an entry beside its texts, in bytes.
+/// The bytes that are counted for an entry beside its texts.
 const ENTRY_BYTES: usize = 100;

@@ -1,4 +1,4 @@
-//! Who is present on the other servers.
+//! The roster: the users who are present on the other servers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::Hasher;
