@@ -7,7 +7,7 @@ import { FileStore } from "./file-store.js";
 import { cleanName } from "./logic/files.js";
 import { Uploads } from "./logic/uploads.js";
 import { json, keys, write } from "./settings.js";
-import { OutboxStore } from "./store.js";
+import { OutboxStore } from "./outbox-store.js";
 
 /** @typedef {import("./logic/client.js").Client} Client */
 /** @typedef {import("./logic/conversation.js").Key} Key */

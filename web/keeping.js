@@ -1,7 +1,7 @@
 // Keeps the outbox over a reload of the page, and takes over what closed tabs have not
 // sent. The first view does without it, unless the tab showed a page before.
 
-import { OutboxStore } from "./store.js";
+import { OutboxStore } from "./outbox-store.js";
 import { LOOK_EVERY_MS, Tabs } from "./tabs.js";
 
 /** @typedef {import("./logic/outbox.js").Item} Item */

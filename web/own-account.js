@@ -1,16 +1,6 @@
-// Requests about the account of the user who is signed in: picture and password. And
-// how other users look by now.
+// Requests about the account of the user who is signed in: picture and password.
 
 import { call, me } from "./api.js";
-
-/**
- * Users who have an account, with their pictures as they are now.
- * @param {string[]} names at most 100
- * @returns {Promise<{ username: string, avatar: string, online: boolean }[]>}
- */
-export async function users(names) {
-  return (await call(`/api/users?${new URLSearchParams(names.map((name) => ["name", name]))}`)).users;
-}
 
 /**
  * @param {Blob} picture a square

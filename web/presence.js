@@ -2,7 +2,7 @@
 // joined say so of few users; of the others the server is asked now and then.
 
 import { inOrder } from "./logic/account.js";
-import { users as usersOf } from "./own-account.js";
+import { usersNamed } from "./rooms.js";
 
 /** @typedef {import("./logic/client.js").Client} Client */
 
@@ -48,7 +48,7 @@ export class Presence {
     this.#asked = asked;
     this.#askedAt = now;
     try {
-      const users = await usersOf(names);
+      const users = await usersNamed(names);
       for (const { username, avatar } of users) this.#hooks.looks(username, avatar);
       if (this.#asked === asked) {
         this.#client.online = new Set(users.flatMap((user) => (user.online ? [user.username] : [])));

@@ -104,6 +104,15 @@ export function users(wanted) {
   return call(`/api/users${queryOf(wanted)}`);
 }
 
+/**
+ * Users who have an account, with their pictures as they are now.
+ * @param {string[]} names at most 100
+ * @returns {Promise<Found[]>}
+ */
+export async function usersNamed(names) {
+  return (await call(`/api/users?${new URLSearchParams(names.map((name) => ["name", name]))}`)).users;
+}
+
 /** @param {string} name */
 function pathOf(name) {
   return `/api/rooms/${encodeURIComponent(name)}`;

@@ -1,7 +1,7 @@
 // The card of a user, behind each face and name: who it is, and what can be done. On a
 // phone it is a sheet at the lower edge.
 
-import { users } from "../own-account.js";
+import { usersNamed } from "../rooms.js";
 import { t } from "../words.js";
 import { avatar, markBot } from "./avatar.js";
 import { button, byId, element, isolated, symbol } from "./dom.js";
@@ -110,7 +110,7 @@ export class ProfileCard {
    */
   async #ask(name) {
     try {
-      const [user] = await users([name]);
+      const [user] = await usersNamed([name]);
       if (user) showPicture(name, user.avatar);
       if (user?.online && this.#name === name) this.#isOnline = true;
       this.update();
