@@ -1,14 +1,16 @@
-// The page of the settings for bots: a form that makes one, and the list of them.
+// The page of the settings for bots: a form that makes one, and the list of them, each with
+// its outgoing webhooks below it.
 
 import * as rooms from "../rooms.js";
 import { ask } from "../view/ask.js";
+import { avatar } from "../view/avatar.js";
 import { button, element, isolated, symbol } from "../view/dom.js";
 import { make } from "../view/make.js";
-import { addSymbols } from "../view/symbols.js";
+import { Menu } from "../view/menu.js";
 import { t, titleOf } from "../words.js";
 import * as calls from "./calls.js";
 import { apart, askWith, choose, fieldOf, listOf, momentOf, selectOf, showLink, showOnce } from "./pieces.js";
-import { sentenceOf } from "./wording.js";
+import { resultOf, sentenceOf } from "./wording.js";
 
 export class BotsPage {
   #name = make("input", { id: "bot-name", maxlength: "24", autocomplete: "off", dir: "auto", required: true });
@@ -26,6 +28,7 @@ export class BotsPage {
   );
   #parts = listOf("bots", "botsPage");
   node = make("div", { class: "bots" }, this.#form, this.#parts.node);
+  #menu = new Menu("bot", "more", this.node);
   /** @type {rooms.Room[]} */
   #rooms = [];
   /** @type {calls.Bot[]} */
@@ -33,7 +36,6 @@ export class BotsPage {
   #isLoaded = false;
 
   constructor() {
-    addSymbols({ hook: "M15 7.2V15a4.5 4.5 0 0 1-9 0v-3l3 3M13 5.2a2 2 0 1 0 4 0 2 2 0 1 0-4 0z", outgoing: "M4 12h14M12 6l6 6-6 6" });
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#make();
@@ -44,6 +46,10 @@ export class BotsPage {
     this.#wrong.textContent = "";
     this.retranslate();
     await Promise.all([this.#load(), this.#loadRooms()]);
+  }
+
+  close() {
+    this.#menu.close();
   }
 
   retranslate() {
@@ -82,18 +88,26 @@ export class BotsPage {
   #line(bot) {
     const { name, rooms: names, webhooks } = bot;
     const facts = [...names.map((room) => apart(this.#titleOf(room))), ...(webhooks ? [t.webhooksOf(webhooks)] : [])];
-    const hook = button("icon", symbol("hook"));
-    hook.ariaLabel = hook.title = t.makeWebhook;
-    hook.addEventListener("click", () => this.#hook(bot));
-    const deliver = button("icon", symbol("outgoing"));
-    deliver.ariaLabel = deliver.title = t.makeOutgoing;
-    deliver.addEventListener("click", () => this.#deliver(bot));
-    const revoke = button("icon", symbol("close"));
-    revoke.ariaLabel = revoke.title = t.revokeBot;
-    revoke.addEventListener("click", () => this.#revoke(name));
-    const line = element("li", "", element("div", "", isolated(name, "title"), element("small", "", facts.join(" · "))), hook, deliver, revoke);
+    const more = button("icon more", symbol("more"));
+    more.ariaLabel = `${t.more}: ${name}`;
+    more.ariaHasPopup = "menu";
+    more.addEventListener("click", () => this.#openMenu(more, bot));
+    const line = element("li", "", avatar(name), element("div", "", isolated(name, "title"), element("small", "", facts.join(" · "))), more);
     line.dataset.name = name;
     return line;
+  }
+
+  /**
+   * @param {HTMLElement} opener
+   * @param {calls.Bot} bot
+   */
+  #openMenu(opener, bot) {
+    const choices = [
+      this.#menu.choice("", t.makeWebhook, () => this.#hook(bot)),
+      this.#menu.choice("", t.makeOutgoing, () => this.#deliver(bot)),
+      this.#menu.danger("", t.revokeBot, () => this.#revoke(bot.name)),
+    ];
+    this.#menu.openBeside(choices, opener);
   }
 
   /**
@@ -102,13 +116,14 @@ export class BotsPage {
    */
   #outgoingLine({ name }, { id, room, url, only_mentions, switched_off, failures, last_result, last_at }) {
     const title = apart(this.#titleOf(room));
-    const what = only_mentions ? t.outgoingMentions(apart(name), title) : t.outgoingMessages(apart(name), title);
-    const last = last_result && last_at ? [`${momentOf(last_at)}: ${last_result}`] : [];
-    const facts = [what, ...(switched_off ? [t.outgoingOff] : failures ? [t.outgoingFailures(failures)] : []), ...last];
+    const what = element("small", "", only_mentions ? t.outgoingMentions(title) : t.outgoingMessages(title));
+    const last = last_result && last_at ? [`${momentOf(last_at)}: ${resultOf(last_result)}`] : [];
+    const state = element("small", "", [...last, ...(switched_off ? [t.outgoingOff] : failures ? [t.outgoingFailures(failures)] : [])].join(" · "));
+    state.classList.toggle("failing", switched_off || failures > 0);
     const remove = button("icon", symbol("close"));
     remove.ariaLabel = remove.title = t.removeOutgoing;
     remove.addEventListener("click", () => this.#removeOutgoing(name, id, url));
-    const line = element("li", "outgoing", element("div", "", isolated(url, "title"), element("small", "", facts.join(" · "))), remove);
+    const line = element("li", "outgoing", element("div", "", isolated(url, "title"), what, state), remove);
     line.dataset.outgoing = id;
     return line;
   }
@@ -131,20 +146,27 @@ export class BotsPage {
 
   /** @param {calls.Bot} bot */
   async #hook({ name, rooms: names }) {
-    const chosen = this.#room.value;
-    const room = names.includes(chosen) ? chosen : (names[0] ?? "");
-    try {
-      const { url } = await calls.makeWebhook(name, room);
-      await showLink(t.webhookMade(apart(name), apart(this.#titleOf(room))), t.webhookOnce, url);
-      await this.#load();
-    } catch (error) {
-      this.#parts.wrong.textContent = sentenceOf(error);
-    }
+    const room = this.#roomOf("webhook-room", names);
+    let url = "";
+    const isMade = await askWith({
+      question: t.webhookQuestion(apart(name)),
+      hint: t.webhookHint,
+      yes: t.makeWebhook,
+      fields: [fieldOf(room, "botRoom")],
+      act: async () => {
+        ({ url } = await calls.makeWebhook(name, room.value));
+        return "";
+      },
+    });
+    if (!isMade) return;
+    await showLink(t.webhookMade(apart(name), apart(this.#titleOf(room.value))), t.webhookOnce, url);
+    await this.#load();
+    this.#focus(name);
   }
 
   /** @param {calls.Bot} bot */
   async #deliver({ name, rooms: names }) {
-    const room = selectOf("outgoing-room", names.map((room) => [room, this.#titleOf(room)]));
+    const room = this.#roomOf("outgoing-room", names);
     const url = make("input", { id: "outgoing-url", type: "url", dir: "ltr", maxlength: "2048", autocomplete: "off", placeholder: "https://" });
     const only = selectOf("outgoing-what", [["all", t.outgoingAll], ["mentions", t.outgoingOnlyMentions]]);
     let secret = "";
@@ -162,6 +184,22 @@ export class BotsPage {
     if (!isMade) return;
     await showOnce(t.outgoingMade(apart(name)), t.outgoingOnce, secret, t.copySecret);
     await this.#load();
+    this.#focus(name);
+  }
+
+  /**
+   * A box with the rooms of a bot.
+   * @param {string} id
+   * @param {string[]} names
+   */
+  #roomOf(id, names) {
+    return selectOf(id, names.map((room) => [room, this.#titleOf(room)]));
+  }
+
+  /** @param {string} name of the bot whose menu was open: the list was made anew since */
+  #focus(name) {
+    const more = this.#parts.list.querySelector(`[data-name="${CSS.escape(name)}"] button`);
+    (more instanceof HTMLElement ? more : this.#submit).focus({ preventScroll: true });
   }
 
   /**

@@ -4,6 +4,7 @@ import { ask } from "../view/ask.js";
 import { avatar, knowPicture } from "../view/avatar.js";
 import { button, element, isolated, symbol } from "../view/dom.js";
 import { make } from "../view/make.js";
+import { Menu } from "../view/menu.js";
 import { Pages } from "../view/pages.js";
 import { t } from "../words.js";
 import { askBan } from "./ban.js";
@@ -17,8 +18,8 @@ export class PeoplePage {
   #text = make("input", { id: "accounts-text", type: "search", autocomplete: "off", autocapitalize: "none", spellcheck: "false", dir: "auto", "data-t-label": "searchPeople", "data-t-placeholder": "searchPeople" });
   #filters = FILTERS.map(([filter, word]) => make("button", { type: "button", "data-filter": filter, "data-t": word }));
   #parts = listOf("accounts", "accounts");
-  #menu = make("div", { id: "account-menu", class: "menu account-menu", popover: true });
-  node = make("div", { class: "accounts" }, make("div", { class: "search" }, this.#text), make("div", { class: "segments", role: "group", "data-t-label": "accounts" }, ...this.#filters), this.#parts.node, this.#menu);
+  node = make("div", { class: "accounts" }, make("div", { class: "search" }, this.#text), make("div", { class: "segments", role: "group", "data-t-label": "accounts" }, ...this.#filters), this.#parts.node);
+  #menu = new Menu("account", "more", this.node);
   #desk;
   /** @type {Pages<Account>} */
   #pages;
@@ -67,7 +68,7 @@ export class PeoplePage {
   }
 
   close() {
-    this.#menu.hidePopover();
+    this.#menu.close();
     this.#pages.clear();
   }
 
@@ -103,6 +104,7 @@ export class PeoplePage {
     const words = element("div", "", isolated(username, "title"), element("small", "", facts.join(" · ")));
     const more = button("icon more", symbol("more"));
     more.ariaLabel = `${t.more}: ${username}`;
+    more.ariaHasPopup = "menu";
     const line = element("li", ban ? "banned" : "", face, words, more);
     if (ban) line.title = t.bannedBy(ban.by === "server" ? t.operator : apart(ban.by), momentOf(ban.at));
     line.dataset.name = username;
@@ -115,27 +117,15 @@ export class PeoplePage {
    */
   #openMenu(opener, { username: name, role, ban }) {
     const isMe = name === this.#desk.me();
-    /** @type {[word: string, act: () => Promise<unknown>][]} */
+    const isAdministrator = role === "administrator";
+    /** @type {HTMLElement[]} */
     const choices = [];
-    if (!isMe && !ban && role !== "administrator") choices.push([t.makeAdministrator, () => this.#askRole(name, false, true)]);
-    if (role === "administrator") choices.push([t.takeRole, () => this.#askRole(name, isMe)]);
-    if (!isMe) choices.push([t.passwordLink, () => this.#askPassword(name)]);
-    if (!isMe && role !== "administrator") choices.push(ban ? [t.unban, () => this.#act(name, () => calls.unban(name))] : [t.ban, () => this.#ban(name)]);
-    this.#menu.replaceChildren(
-      ...choices.map(([word, act]) => {
-        const choice = button("", word);
-        choice.addEventListener("click", () => {
-          this.#menu.hidePopover();
-          act();
-        });
-        return choice;
-      }),
-    );
-    this.#menu.showPopover();
-    const { bottom, right, top } = opener.getBoundingClientRect();
-    const { offsetHeight: height, offsetWidth: width } = this.#menu;
-    this.#menu.style.inset = `${bottom + height < innerHeight ? bottom : top - height}px auto auto ${Math.max(8, right - width)}px`;
-    this.#menu.querySelector("button")?.focus();
+    if (!isMe && !ban && !isAdministrator) choices.push(this.#menu.choice("", t.makeAdministrator, () => this.#askRole(name, false, true)));
+    if (isAdministrator) choices.push(this.#menu.choice("", t.takeRole, () => this.#askRole(name, isMe)));
+    if (!isMe) choices.push(this.#menu.choice("", t.passwordLink, () => this.#askPassword(name)));
+    if (!isMe && !isAdministrator && ban) choices.push(this.#menu.choice("", t.unban, () => this.#act(name, () => calls.unban(name))));
+    if (!isMe && !isAdministrator && !ban) choices.push(this.#menu.danger("", t.ban, () => this.#ban(name)));
+    this.#menu.openBeside(choices, opener);
   }
 
   /**

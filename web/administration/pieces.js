@@ -80,7 +80,7 @@ export function showOnce(heading, hint, secret, copyWords) {
   copy.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(secret);
-      said.textContent = t.copied;
+      said.textContent = t.onceCopied;
     } catch {
       field.focus();
       said.textContent = t.copyItself;

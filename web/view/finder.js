@@ -13,7 +13,7 @@ import { Pages } from "./pages.js";
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("./directory.js").Directory} Directory */
-/** @typedef {{ key: Key, title: string, unread?: number, isNew?: boolean, isSearch?: boolean, isMe?: boolean }} Choice `isSearch`: messages are searched for what was typed */
+/** @typedef {{ key: Key, title: string, unread?: number, isClosed?: boolean, isNew?: boolean, isSearch?: boolean, isMe?: boolean }} Choice `isSearch`: messages are searched for what was typed */
 
 export class Finder {
   #text = make("input", TEXT);
@@ -171,7 +171,7 @@ async function find(query) {
   for (const { username, avatar: picture, bot } of people) knowPicture(username, picture, bot);
   /** @type {Choice[]} */
   const found = [
-    ...places.map(({ name, title }) => ({ key: /** @type {const} */ (`#${name}`), title: titleOf(name, title) })),
+    ...places.map(({ name, title, access }) => ({ key: /** @type {const} */ (`#${name}`), title: titleOf(name, title), isClosed: access === "closed" })),
     ...people.map(({ username }) => ({ key: /** @type {const} */ (`@${username}`), title: username })),
   ];
   return { items: [...new Map(found.map((choice) => [choice.key, choice])).values()] };
@@ -181,9 +181,9 @@ async function find(query) {
  * @param {Choice} choice
  * @param {number} index
  */
-function option({ key, title, unread, isNew, isSearch, isMe }, index) {
+function option({ key, title, unread, isClosed, isNew, isSearch, isMe }, index) {
   const isRoom = key.startsWith("#");
-  const sign = isSearch ? element("span", "sign", symbol("search")) : isRoom ? element("span", "sign", "#") : avatar(title, "small");
+  const sign = isSearch ? element("span", "sign", symbol("search")) : isRoom ? element("span", "sign", isClosed ? symbol("lock") : "#") : avatar(title, "small");
   const words = isSearch ? (title ? t.searchFor(title) : t.searchMessages) : isNew ? (isRoom ? t.goToRoom(title) : t.writeTo(title)) : title;
   const made = element("li", "", sign, isolated(words, "title"));
   if (unread) {

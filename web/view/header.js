@@ -84,10 +84,10 @@ export class Header {
     if (key.startsWith("#")) {
       const room = client.rooms.get(name);
       // A server that keeps members has a page for it.
-      if (room?.status === "refused") return [client.account.isKept ? "\u00a0" : t.roomRefused, !client.account.isKept];
+      if (room?.status === "refused") return [client.account.isKept ? "" : t.roomRefused, !client.account.isKept];
       return [room && room.online > 0 ? t.hereNow(room.online) : "\u00a0", false];
     }
-    if (isNobody(name)) return ["\u00a0", false];
+    if (isNobody(name)) return ["", false];
     if (name === this.#me) return [t.onlyYou, false];
     return [client.isOnline(name) ? `${t.online} · ${t.onlyYouTwo}` : t.onlyYouTwo, false];
   }

@@ -125,9 +125,7 @@ export class LineMenu {
     group.ariaLabel = t.notifyMeOf;
     offered.push(group);
     if (isRoom) {
-      const leave = this.#menu.choice("leave", t.leaveRoom, () => this.#hooks.leave(key));
-      leave.classList.add("danger");
-      offered.push(leave);
+      offered.push(this.#menu.danger("leave", t.leaveRoom, () => this.#hooks.leave(key)));
     }
     return offered;
   }

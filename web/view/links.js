@@ -121,7 +121,7 @@ async function choosePassword(secret, { openDoor }) {
       submit.ariaBusy = null;
     }
   });
-  open([make("p", { "data-t": "newPassword" })], form);
+  open(linesOf("newPassword"), form);
   if (!navigator.onLine) wrong.textContent = t.noNetwork;
   field.input.focus();
 }
@@ -136,7 +136,7 @@ async function setUp(code, { openDoor }) {
       await call("/api/setup", json({ code }));
       say("isAdministrator");
     });
-    open([make("p", { "data-t": "setUp" }), make("p", { "data-t": "setUpHint" })], press);
+    open(linesOf("setUp", "setUpHint"), press);
   };
   return (await isSignedIn()) ? ask() : openDoor(null, { entered: ask });
 }
@@ -191,15 +191,16 @@ function refuse(error, gone) {
 function sayOffline() {
   const form = pressOf("tryNow", "linkGone", async () => location.reload());
   addEventListener("online", () => location.reload());
-  open(["noNetwork", "noNetworkHint"].map((word) => make("p", { "data-t": word })), form);
+  open(linesOf("noNetwork", "noNetworkHint"), form);
   form.querySelector("button")?.focus();
 }
 
 /**
  * Says something, and shows the way to the chat.
- * @param {...string} words
+ * @param {string} news
+ * @param {...string} hints
  */
-function say(...words) {
+function say(news, ...hints) {
   const toChat = make("button", { class: "primary", "data-t": "toTheChat" });
   const form = make("form", { id: "link-form" }, toChat);
   form.addEventListener("submit", (event) => {
@@ -207,8 +208,17 @@ function say(...words) {
     // It loads the page again, without the secret in the address.
     location.replace(ROOT);
   });
-  open(words.map((word) => make("p", { "data-t": word })), form);
+  open(linesOf(news, ...hints), form);
   toChat.focus();
+}
+
+/**
+ * What stands above a card: what has happened, and a hint.
+ * @param {string} news
+ * @param {...string} hints
+ */
+function linesOf(news, ...hints) {
+  return [make("p", { class: "door-news", "data-t": news }), ...hints.map((hint) => make("p", { "data-t": hint }))];
 }
 
 /**

@@ -8,7 +8,8 @@ import { count, t } from "../words.js";
 import { ask } from "./ask.js";
 import { avatar, markBot } from "./avatar.js";
 import { button, element, isolated, Lines, symbol } from "./dom.js";
-import { make, mount } from "./make.js";
+import { make } from "./make.js";
+import { Menu } from "./menu.js";
 import { Pages } from "./pages.js";
 import { PeopleSearch } from "./people-search.js";
 
@@ -23,7 +24,7 @@ export class MemberList {
   #list = make("ul", { id: "members", class: "members" });
   #more = make("button", { type: "button", class: "link", "data-t": "showMore", hidden: true });
   #wrong = make("p", { class: "error", role: "alert" });
-  #menu = mount(make("div", { id: "member-menu", class: "menu member-menu", popover: true }));
+  #menu = new Menu("member", "more", document.body);
   node = make(
     "section",
     { class: "part", "aria-labelledby": "members-heading" },
@@ -165,6 +166,7 @@ export class MemberList {
     const words = element("span", "quiet");
     const person = button("person", front, isolated(name, "title"), mark, words);
     const more = button("icon more", symbol("more"));
+    more.ariaHasPopup = "menu";
     const node = element("li", "", person, more);
     person.ariaHasPopup = "dialog";
     node.dataset.name = name;
@@ -185,26 +187,16 @@ export class MemberList {
    */
   #openMenu(opener, name) {
     const isModerator = this.#members.find(({ username }) => username === name)?.role === "moderator";
-    const appoint = button("", isModerator ? t.makeMember : t.makeModerator);
-    const remove = button("", t.removeFromRoom);
-    appoint.addEventListener("click", () => {
-      this.#menu.hidePopover();
+    const appoint = this.#menu.choice("", isModerator ? t.makeMember : t.makeModerator, () => {
       this.#act(() => rooms.putMember(this.#room, name, isModerator ? "member" : "moderator"));
     });
-    remove.addEventListener("click", async () => {
-      this.#menu.hidePopover();
+    const remove = this.#menu.danger("", t.removeFromRoom, async () => {
       const isClosed = this.#client.account.of(`#${this.#room}`).access === "closed";
       if (await ask(t.removeQuestion(name), t.remove, isClosed ? t.removeClosedHint : t.removeOpenHint)) {
         this.#act(() => rooms.removeMember(this.#room, name));
       }
     });
-    this.#menu.replaceChildren(appoint, remove);
-    this.#menu.showPopover();
-    const { bottom, right, top } = opener.getBoundingClientRect();
-    const { offsetHeight: height, offsetWidth: width } = this.#menu;
-    const isBelow = bottom + height < innerHeight;
-    this.#menu.style.inset = `${isBelow ? bottom : top - height}px auto auto ${Math.max(8, right - width)}px`;
-    appoint.focus();
+    this.#menu.openBeside([appoint, remove], opener);
   }
 
   /** @param {boolean} isShown */

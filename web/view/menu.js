@@ -6,7 +6,10 @@ import { make, mount } from "./make.js";
 
 export class Menu {
   #menu;
-  #sheet;
+  #id;
+  #word;
+  /** Made when it is first opened: some menus are never a sheet. @type {HTMLDialogElement | null} */
+  #sheet = null;
   /** @type {Element | null} */
   #opener = null;
   /** Whether the sheet was pressed since it is open. */
@@ -18,23 +21,13 @@ export class Menu {
    * @param {HTMLElement} parent
    */
   constructor(id, word, parent) {
+    this.#id = id;
+    this.#word = word;
     this.#menu = mount(make("div", { id: `${id}-menu`, class: "menu action-menu", popover: true, role: "menu", "data-t-label": word }), parent);
-    this.#sheet = mount(make("dialog", { id: `${id}-sheet`, class: "lower-sheet", "data-t-label": word }));
     this.#menu.addEventListener("keydown", (event) => this.#key(event));
     this.#menu.addEventListener("toggle", ({ newState }) => {
       if (newState === "closed" && this.#opener) this.#opener.ariaExpanded = "false";
     });
-    // The finger that has opened the sheet is lifted over one of its buttons.
-    this.#sheet.addEventListener("pointerdown", () => (this.#isPressed = true), { capture: true });
-    this.#sheet.addEventListener(
-      "click",
-      (event) => {
-        if (!this.#isPressed && event.detail > 0) event.stopPropagation();
-      },
-      { capture: true },
-    );
-    // No `closedby`: the finger that has opened the sheet would close it.
-    this.#sheet.addEventListener("click", ({ target }) => target === this.#sheet && this.#sheet.close());
   }
 
   /**
@@ -64,24 +57,25 @@ export class Menu {
   /** @param {HTMLElement[]} content */
   openSheet(content) {
     this.#isPressed = false;
-    this.#sheet.replaceChildren(...content);
-    for (const choice of this.#sheet.querySelectorAll("[role^=menuitem]")) {
+    const sheet = (this.#sheet ??= this.#makeSheet());
+    sheet.replaceChildren(...content);
+    for (const choice of sheet.querySelectorAll("[role^=menuitem]")) {
       // A dialog has buttons.
       if (choice.role === "menuitemradio") choice.ariaPressed = choice.ariaChecked;
       choice.role = choice.ariaChecked = null;
       choice.removeAttribute("tabindex");
     }
-    this.#sheet.showModal();
+    sheet.showModal();
   }
 
   /**
    * A button of the menu, which closes it.
-   * @param {string} sign
+   * @param {string} sign the name of a symbol, or nothing
    * @param {string} words
    * @param {() => void} act
    */
   choice(sign, words, act) {
-    const choice = button("", symbol(sign), element("span", "", words));
+    const choice = button("", ...(sign ? [symbol(sign)] : []), element("span", "", words));
     choice.role = "menuitem";
     choice.tabIndex = -1;
     choice.addEventListener("click", () => {
@@ -91,9 +85,37 @@ export class Menu {
     return choice;
   }
 
+  /**
+   * A button of the menu that takes something away.
+   * @param {string} sign
+   * @param {string} words
+   * @param {() => void} act
+   */
+  danger(sign, words, act) {
+    const choice = this.choice(sign, words, act);
+    choice.classList.add("danger");
+    return choice;
+  }
+
   close() {
     this.#menu.hidePopover();
-    this.#sheet.close();
+    this.#sheet?.close();
+  }
+
+  #makeSheet() {
+    const sheet = mount(make("dialog", { id: `${this.#id}-sheet`, class: "lower-sheet", "data-t-label": this.#word }));
+    // The finger that has opened the sheet is lifted over one of its buttons.
+    sheet.addEventListener("pointerdown", () => (this.#isPressed = true), { capture: true });
+    sheet.addEventListener(
+      "click",
+      (event) => {
+        if (!this.#isPressed && event.detail > 0) event.stopPropagation();
+      },
+      { capture: true },
+    );
+    // No `closedby`: the finger that has opened the sheet would close it.
+    sheet.addEventListener("click", ({ target }) => target === sheet && sheet.close());
+    return sheet;
   }
 
   /**

@@ -66,8 +66,8 @@ export class MessageMenu {
    */
   #choice(action, item) {
     const words = { reply: t.reply, react: t.react, edit: t.edit, "copy-text": t.copyText, "copy-link": t.copyLink, download: t.download, report: t.report, delete: t.discard };
-    const choice = this.#menu.choice(action, words[action], () => this.#actions.do(action, item));
-    choice.classList.toggle("danger", action === "delete");
+    const act = () => this.#actions.do(action, item);
+    const choice = action === "delete" ? this.#menu.danger(action, words[action], act) : this.#menu.choice(action, words[action], act);
     choice.dataset.action = action;
     return choice;
   }

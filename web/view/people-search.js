@@ -169,10 +169,10 @@ export class PeopleSearch {
  * @param {number} index
  * @param {boolean} isMe
  */
-function optionOf(id, { username, online }, index, isMe) {
+function optionOf(id, { username, online, bot }, index, isMe) {
   const made = element("li", "", element("span", "with-presence", avatar(username, "small")), isolated(username, "title"));
   made.firstElementChild?.classList.toggle("online", online);
-  if (isMe || online) made.append(element("span", "quiet", isMe ? t.you : t.online));
+  if (isMe || bot || online) made.append(element("span", "quiet", isMe ? t.you : bot ? t.bot : t.online));
   made.role = "option";
   made.id = `${id}-${index}`;
   made.dataset.index = String(index);

@@ -2,6 +2,8 @@
 // reports, and the log of it all. Stories of several people.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
 
 import { AXE, PASSWORD, person, register, Server, scenario, visitor, WAIT_MAX_MS } from "./harness.mjs";
 
@@ -38,7 +40,7 @@ const closeSettings = async ({ page }) => {
 /** Presses something in the menu of an account. */
 async function choose({ page }, name, word) {
   await page.locator(`#accounts [data-name="${name}"] .more`).click();
-  await page.locator("#account-menu:popover-open").getByRole("button", { name: word, exact: true }).click();
+  await page.locator("#account-menu:popover-open").getByRole("menuitem", { name: word, exact: true }).click();
 }
 
 /** Reports the message with this text from its menu. */
@@ -199,7 +201,7 @@ scenario("a ban closes two devices at once; roles, a new password, and the end o
   await boris.page.waitForSelector("#ban-reason");
   await anna.page.locator('#accounts [data-name="boris"] .more').click();
   assert.deepEqual(await anna.page.locator("#account-menu button").allTextContents(), ["Take the role of administrator", "Link for a new password"]);
-  await anna.page.locator("#account-menu").getByRole("button", { name: "Take the role of administrator" }).click();
+  await anna.page.locator("#account-menu").getByRole("menuitem", { name: "Take the role of administrator" }).click();
   await anna.page.locator("dialog.ask").getByRole("button", { name: "Take the role of administrator" }).click();
   await anna.until(async () => (await boris.call("GET", "/api/me")).role === "member", "boris is none any more");
   await anna.page.waitForFunction(() => !document.querySelector("#accounts [data-name=boris]")?.textContent.includes("administrator"));
@@ -285,7 +287,7 @@ scenario("a bot posts by its token and its webhook, is seen to be a bot, and is 
   const robot = anna.page.locator("#bots [data-name=Robot]");
 
   await administers(anna, "bots");
-  await shows(anna, ".bots .quiet", "There are none.");
+  await shows(anna, ".bots .quiet", "There are no bots yet.");
   await anna.page.locator("#bot-room option[value=default]").waitFor({ state: "attached" });
   await anna.page.selectOption("#bot-room", "default");
   await anna.page.fill("#bot-name", "Robot");
@@ -315,7 +317,9 @@ scenario("a bot posts by its token and its webhook, is seen to be a bot, and is 
   await shows(boris, "#card .bot", "bot");
   await boris.page.keyboard.press("Escape");
 
-  await robot.getByRole("button", { name: "Make a webhook" }).click();
+  await robot.locator(".more").click();
+  await anna.page.locator("#bot-menu:popover-open").getByRole("menuitem", { name: "Make a webhook" }).click();
+  await anna.page.locator("dialog.ask").getByRole("button", { name: "Make a webhook" }).click();
   const hook = await anna.page.inputValue("#once-link");
   await anna.page.locator(".once").getByRole("button", { name: "Close" }).click();
   await shows(anna, "#bots li", "1 webhook");
@@ -328,9 +332,10 @@ scenario("a bot posts by its token and its webhook, is seen to be a bot, and is 
     assert.equal(await said.locator("a[href='https://a.example/7']").count(), 1);
   }
 
-  await robot.getByRole("button", { name: "End the token" }).click();
+  await robot.locator(".more").click();
+  await anna.page.locator("#bot-menu:popover-open").getByRole("menuitem", { name: "End the token" }).click();
   await anna.page.locator("dialog.ask").getByRole("button", { name: "End the token" }).click();
-  await shows(anna, ".bots .quiet", "There are none.");
+  await shows(anna, ".bots .quiet", "There are no bots yet.");
   assert.equal((await post("/api/rooms/default/messages", { text: "still there?" }, token)).status, 401);
   assert.equal((await post(hook, slack, "")).status, 404);
   // What it has written stays, and is still that of a bot.
@@ -339,6 +344,66 @@ scenario("a bot posts by its token and its webhook, is seen to be a bot, and is 
   await boris.page.locator("#messages .message[data-from=Robot] .name .bot").first().waitFor();
   await administers(anna, "audit");
   for (const line of ["Robot is a bot, with a new token", "Robot has a webhook for", "The token of the bot Robot has ended"]) await shows(anna, "#audit li", line);
+});
+
+scenario("messages of a room go to the address of a program, and the settings say whether it takes them", async () => {
+  const { anna } = await begin("--webhook-private-addresses", "127.0.0.0/8");
+  /** What the program has got, and how it answers. @type {{ texts: string[], status: number }} */
+  const program = { texts: [], status: 204 };
+  const receiver = createServer(async (request, response) => {
+    let body = "";
+    for await (const part of request) body += part;
+    program.texts.push(JSON.parse(body).data.message.text);
+    response.writeHead(program.status).end();
+  }).listen(0, "127.0.0.1");
+  try {
+    await once(receiver, "listening");
+    const url = `http://127.0.0.1:${/** @type {import("node:net").AddressInfo} */ (receiver.address()).port}/chat`;
+    await anna.call("POST", "/api/bots", { name: "Robot", rooms: ["default"] });
+    await administers(anna, "bots");
+    const line = anna.page.locator("#bots .outgoing");
+    const asked = anna.page.locator("dialog.ask");
+
+    await anna.page.locator("#bots [data-name=Robot] .more").click();
+    await anna.page.locator("#bot-menu:popover-open").getByRole("menuitem", { name: "Send messages to a program" }).click();
+    await anna.page.fill("#outgoing-url", "bot.example");
+    await asked.getByRole("button", { name: "Send messages to a program" }).click();
+    await shows(anna, "dialog.ask .error", "Please enter the https address");
+    await hasNoBarriers(anna.page, "dialog.ask");
+    await anna.page.fill("#outgoing-url", url);
+    await asked.getByRole("button", { name: "Send messages to a program" }).click();
+    await anna.page.locator("#once-link").waitFor();
+    assert.match(await anna.page.inputValue("#once-link"), /^whsec_/);
+    await asked.getByRole("button", { name: "Close" }).click();
+    await shows(anna, "#bots .outgoing", url);
+    await shows(anna, "#bots .outgoing", "All messages of “");
+    await hasNoBarriers(anna.page, "#settings");
+    assert.equal(await anna.page.evaluate(() => document.activeElement?.closest("li")?.dataset.name), "Robot", "the focus is back on the bot");
+
+    /** Opens the page again until its line says something. */
+    const says = (/** @type {string} */ words) =>
+      anna.until(async () => {
+        await administers(anna, "audit");
+        await administers(anna, "bots");
+        await line.waitFor();
+        return ((await line.textContent()) ?? "").includes(words);
+      }, `the line says ${words}`);
+    await anna.pour("default", ["build it"]);
+    await says("delivered");
+    assert.deepEqual(program.texts, ["build it"]);
+    assert.equal(await line.locator(".failing").count(), 0);
+    program.status = 500;
+    await anna.pour("default", ["and again"]);
+    await says("in a row");
+    await says("answer 500");
+    assert.equal(await line.locator(".failing").count(), 1);
+
+    await line.getByRole("button", { name: "Send nothing more" }).click();
+    await asked.getByRole("button", { name: "Send nothing more" }).click();
+    await line.waitFor({ state: "detached" });
+  } finally {
+    receiver.close();
+  }
 });
 
 scenario("members who are removed, and rooms that are archived, are in the log", async () => {
@@ -350,7 +415,7 @@ scenario("members who are removed, and rooms that are archived, are in the log",
   await anna.page.waitForSelector("#finder", { state: "attached" });
   await anna.page.click("#title");
   await anna.page.locator("#members [data-name=boris] .more").click();
-  await anna.page.locator("#member-menu").getByRole("button", { name: "Remove from the room" }).click();
+  await anna.page.locator("#member-menu").getByRole("menuitem", { name: "Remove from the room" }).click();
   await anna.page.locator("dialog.ask").getByRole("button", { name: "Remove" }).click();
   await shows(boris, ".refused", "You were removed from this room");
   await anna.page.locator(".actions").getByRole("button", { name: "Archive the room" }).click();

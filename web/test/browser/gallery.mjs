@@ -21,6 +21,15 @@ const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pra
 /** What is wrong, for each picture. @type {string[]} */
 const faults = [];
 
+/**
+ * Says it at once, too: all pictures take a while.
+ * @param {string} fault
+ */
+function note(fault) {
+  console.log(fault);
+  faults.push(fault);
+}
+
 test("the gallery", { timeout: 3_600_000 }, async () => {
   mkdirSync(FOLDER, { recursive: true });
   for (const language of /** @type {const} */ (["en", "ru"])) {
@@ -105,11 +114,17 @@ async function administrate(server, me, friend, language) {
   const robot = isRussian ? "Робот" : "Robot";
   const { token } = await administrator.call("POST", "/api/bots", { name: robot, rooms: ["music"] });
   await administrator.call("POST", `/api/bots/${encodeURIComponent(robot)}/webhooks`, { room: "music" });
+  // One of them nobody has tried yet; nothing listens at the other one.
+  for (const [url, onlyMentions] of [["https://bot.example/chat", true], ["http://127.0.0.1:9/", false]]) {
+    await administrator.call("POST", `/api/bots/${encodeURIComponent(robot)}/outgoing-webhooks`, { room: "music", url, only_mentions: onlyMentions });
+  }
   await fetch(`${server.url}/api/rooms/music/messages`, {
     method: "POST",
     headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` },
     body: JSON.stringify({ text: isRussian ? "До концерта три дня" : "The concert is in three days" }),
   });
+  await reporter.goto("/r/music");
+  await reporter.pour("music", [isRussian ? "До встречи!" : "See you there!"]);
   for (const one of [administrator, reporter]) await one.context.close();
   const secretOf = (/** @type {string} */ url) => url.split("/").at(-1) ?? "";
   return { join: secretOf(join), password: secretOf(password) };
@@ -295,6 +310,38 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
         await page.waitForSelector("#ban-reason");
       });
     }
+    if (part === "bots") {
+      const more = someone.page.locator("#bots [data-name] .more").first();
+      await states.take("bot-menu", async (page) => {
+        await more.click();
+        await page.waitForSelector("#bot-menu:popover-open");
+      });
+      await states.take("bot-webhook", async (page) => {
+        await page.locator("#bot-menu button").nth(0).click();
+        await page.waitForSelector("#webhook-room");
+      });
+      await someone.page.keyboard.press("Escape");
+      await states.take("bot-outgoing", async (page) => {
+        await more.click();
+        await page.locator("#bot-menu button").nth(1).click();
+        await page.fill("#outgoing-url", "bot.example");
+        await page.locator("dialog.ask .primary").click();
+        await page.locator("dialog.ask .error:not(:empty)").waitFor();
+      });
+      await states.take("bot-secret", async (page) => {
+        await page.fill("#outgoing-url", "https://bot.example/other");
+        await page.locator("dialog.ask .primary").click();
+        await page.waitForSelector("#once-link");
+      });
+      await someone.page.locator("dialog.ask .plain").click();
+      await states.take("bot-remove", async (page) => {
+        await page.locator("#bots .outgoing button").last().click();
+        await page.waitForSelector("dialog.ask");
+      });
+      // As it was before, for the other looks.
+      await someone.page.locator("dialog.ask .primary").click();
+      await someone.page.waitForSelector("dialog.ask", { state: "detached" });
+    }
     if (part === "invites") {
       await states.take("invite-link", async (page) => {
         await page.click("#invite-form .primary");
@@ -367,9 +414,9 @@ class States {
         const all = violations.flatMap((/** @type {any} */ { id, nodes }) => nodes.map((/** @type {any} */ { target, failureSummary }) => `${id} ${target}: ${failureSummary.replace(/\s+/g, " ")}`));
         return document.documentElement.scrollWidth > innerWidth ? [...all, "something is wider than the page"] : all;
       }, RULES);
-      faults.push(...found.map((/** @type {string} */ fault) => `${name}: ${fault}`));
+      for (const fault of found) note(`${name}: ${fault}`);
     } catch (error) {
-      faults.push(`${name}: ${String(error).split("\n")[0]}`);
+      note(`${name}: ${String(error).split("\n")[0]}`);
       await page.screenshot({ path: path.join(FOLDER, `${name}.png`) }).catch(() => {});
     }
   }

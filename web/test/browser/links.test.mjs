@@ -91,7 +91,7 @@ scenario("the first administrator presses one button, invites, and gives somebod
   const { secret } = await made.json();
   const boris = await visitor(fresh.url);
   await boris.page.goto(`${fresh.url}/password/${secret}`);
-  await sees(boris.page, "A new password");
+  await sees(boris.page, "Choose a new password");
   await hasNoBarriers(boris.page);
   await boris.page.fill("#password-link", "another horse");
   await boris.page.press("#password-link", "Enter");
@@ -133,7 +133,7 @@ scenario("the page of a link is in Russian too", async () => {
   await page.goto(`${open.url}/join/nothing`);
   await sees(page, "Это приглашение больше не действует");
   await page.goto(`${open.url}/password/nothing`);
-  await sees(page, "Новый пароль");
+  await sees(page, "Придумайте новый пароль");
 });
 
 scenario("a link that is opened without a network says so, and is followed once there is one", async () => {

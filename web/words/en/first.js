@@ -61,7 +61,7 @@ export const first = {
   deleted: "Message deleted",
   deletedOf: (name) => `${name}: message deleted`,
   quoteGone: "That message is no longer there",
-  answerTo: "Answer to",
+  answerTo: "Reply to",
   copyCode: "Copy the code",
   photos: (n) => (n === 1 ? "Photo" : `${n} photos`),
   reactedBy: (names, others) => names.join(", ") + (others > 0 ? ` and ${others} more` : ""),

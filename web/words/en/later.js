@@ -15,7 +15,7 @@ export const later = {
   noNetworkHint: "This link is followed once there is a connection.",
   linkGoneHint: "Please ask for a new one.",
   toTheChat: "To the chat",
-  newPassword: "A new password",
+  newPassword: "Choose a new password",
   setPassword: "Set the password",
   passwordSet: "The password is set. Sign in with it.",
   setUp: "This chat has no administrator yet",
