@@ -256,6 +256,9 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     }
     set(&mut http.push.enabled, given.bool(&settings::PUSH)?);
     set(&mut http.push.delay, seconds(given, &settings::PUSH_DELAY_SECONDS)?);
+    set(&mut http.push.requests_max, given.number(&settings::PUSH_REQUESTS_MAX)?);
+    set(&mut http.push.user_requests_max, given.number(&settings::PUSH_REQUESTS_PER_USER)?);
+    set(&mut http.push.timeout, seconds(given, &settings::PUSH_TIMEOUT_SECONDS)?);
     set(&mut http.outgoing_private, given.bool(&settings::OUTGOING_PRIVATE)?);
     let webhooks = &mut http.webhooks;
     let networks = parsed(given, &settings::WEBHOOK_PRIVATE_ADDRESSES, texts::networks)?;

@@ -79,6 +79,12 @@ settings! {
         "Who push services may write to about this server, such as mailto:operator@example.org");
     PUSH_DELAY_SECONDS = number("push_delay_seconds", "SECONDS", 0, 3600, "5",
         "Seconds for which a message waits to be read before a browser without a page is notified");
+    PUSH_REQUESTS_MAX = number("push_requests_max", "REQUESTS", 1, 1000, "64",
+        "Requests to push services at one time; further messages wait");
+    PUSH_REQUESTS_PER_USER = number("push_requests_per_user", "REQUESTS", 1, 1000, "2",
+        "Requests of push_requests_max that may be for browsers of one user");
+    PUSH_TIMEOUT_SECONDS = number("push_timeout_seconds", "SECONDS", 1, 60, "10",
+        "Seconds that a push service may take for a message; then the attempt has failed");
     WEBHOOK_PRIVATE_ADDRESSES = text("webhook_private_addresses", "NETWORK,NETWORK…", "none",
         "Private addresses or networks (10.0.0.0/8), separated by commas, to which outgoing webhooks may \
          lead, also without TLS; others lead to servers on the internet by https");

@@ -72,7 +72,17 @@ async fn a_wrong_database_or_user_is_not_waited_for() {
 #[tokio::test]
 async fn a_signal_ends_a_start_that_waits_in_a_migration() {
     let Some(database) = TestDatabase::migrated() else { return };
-    for step in ["outgoing", "subjects", "bots", "push", "moderation", "administration", "search", "files"] {
+    for step in [
+        "push_shares",
+        "outgoing",
+        "subjects",
+        "bots",
+        "push",
+        "moderation",
+        "administration",
+        "search",
+        "files",
+    ] {
         assert_eq!(migrations::down(&database.url).await.unwrap().unwrap().name, step);
     }
     let connect = async || database.text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();

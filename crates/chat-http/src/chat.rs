@@ -87,7 +87,7 @@ impl Chat {
         let rooms: Vec<_> =
             options.rooms.iter().map(|room| (room.name.clone(), room.title.clone())).collect();
         parts.rooms.add_rooms(&rooms, now_ms()).await.map_err(StartError::Rooms)?;
-        let pushes = Pushes::new(options.outgoing_private);
+        let pushes = Pushes::new(&options);
         if options.push.enabled {
             options.shards.stored = options.shards.stored.and(pushes.note_stored());
         }

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use chat_store::OutgoingCount;
+use chat_store::{OutgoingCount, PushCount};
 use hyper::StatusCode;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -35,6 +35,8 @@ pub(crate) struct Metrics {
     search_left: Level,
     pushes: Family<Outcome, Counter>,
     push_subscriptions: Level,
+    pushes_ready: Level,
+    push_failing: Level,
     deliveries: Family<Outcome, Counter>,
     outgoing_webhooks: Level,
     outgoing_webhooks_off: Level,
@@ -134,6 +136,16 @@ impl Metrics {
                 chat,
                 "push_subscriptions",
                 "Browsers that are to be notified, at most a minute ago",
+            ),
+            pushes_ready: new(
+                chat,
+                "pushes_ready",
+                "Browsers that waited for a free request to their push service, at most a minute ago",
+            ),
+            push_failing: new(
+                chat,
+                "push_failing",
+                "Addresses of push services that failed or were slow, at most a minute ago",
             ),
             deliveries: new(
                 chat,
@@ -299,8 +311,10 @@ impl Metrics {
     }
 
     /// Notes how many browsers are to be notified.
-    pub(crate) fn push_subscriptions(&self, count: u64) {
-        self.push_subscriptions.set(count);
+    pub(crate) fn push_subscriptions(&self, count: PushCount) {
+        self.push_subscriptions.set(count.subscriptions);
+        self.pushes_ready.set(count.ready);
+        self.push_failing.set(count.failing);
     }
 
     /// Counts an attempt to deliver a message to an outgoing webhook.

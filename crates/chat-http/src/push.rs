@@ -5,6 +5,10 @@
 //! minute, for what another server stored, or this one before a crash. Another task sends what is
 //! due. A message waits for [`PushOptions::delay`], in which the user may read it on another
 //! device.
+//!
+//! Push services are chosen by users, and may be slow. Each user has a share of the requests at one
+//! time, and a service that fails or takes long is asked again after longer and longer pauses, which
+//! belong to its address: a subscription that is made again does not end them.
 
 mod encryption;
 mod message;
@@ -17,7 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chat_core::{Entry, MessagesFrom, PageLimits, Topic};
 use chat_shard::{causes, now_ms};
-use chat_store::{DuePush, PushResult, StoreError};
+use chat_store::{DuePush, PushClaim, PushDone, PushService, StoreError};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
@@ -29,9 +33,10 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::encryption::BrowserKeys;
 use self::encryption::{ServerKey, topic_header};
 use self::message::PushMessage;
+use crate::HttpOptions;
 use crate::app::App;
 use crate::error::HttpError;
-use crate::outgoing::{Backoff, Outgoing, OutgoingError, PrivateAddresses, Target};
+use crate::outgoing::{Answer, Backoff, Outgoing, OutgoingError, PrivateAddresses, Target};
 use crate::store_health::StoreUse;
 
 /// The options of notifications.
@@ -48,6 +53,12 @@ pub struct PushOptions {
     pub max_age: Duration,
     /// The most browsers of a user; one more takes the place of the oldest.
     pub browsers_max: usize,
+    /// The most requests to push services at one time.
+    pub requests_max: usize,
+    /// The most of them for one user.
+    pub user_requests_max: usize,
+    /// How long a push service may take for all of a request.
+    pub timeout: Duration,
 }
 
 impl Default for PushOptions {
@@ -58,6 +69,9 @@ impl Default for PushOptions {
             delay: Duration::from_secs(5),
             max_age: Duration::from_secs(24 * 60 * 60),
             browsers_max: 10,
+            requests_max: 64,
+            user_requests_max: 2,
+            timeout: Duration::from_secs(10),
         }
     }
 }
@@ -81,14 +95,14 @@ struct Noted {
 }
 
 impl Pushes {
-    pub(crate) fn new(allow_private: bool) -> Arc<Self> {
-        let private = PrivateAddresses { all: allow_private, networks: Vec::new() };
+    pub(crate) fn new(options: &HttpOptions) -> Arc<Self> {
+        let private = PrivateAddresses { all: options.outgoing_private, networks: Vec::new() };
         Arc::new(Self {
             has_subscriptions: AtomicBool::new(false),
             noted: Mutex::default(),
             changed: Notify::new(),
             key: OnceCell::new(),
-            outgoing: Outgoing::new(private, SEND_TIMEOUT),
+            outgoing: Outgoing::new(private, options.push.timeout),
         })
     }
 
@@ -197,10 +211,10 @@ async fn fill_queue(app: &App) {
 
 /// Removes the subscriptions of ended sessions, and looks at all topics.
 async fn sweep(app: &App) -> Result<(), StoreError> {
-    let subscriptions = app.parts.push.sweep_push_subscriptions(now_ms()).await?;
-    app.metrics.push_subscriptions(subscriptions);
-    app.pushes.has_subscriptions.store(subscriptions > 0, Ordering::Relaxed);
-    let mut next = (subscriptions > 0).then_some(0);
+    let count = app.parts.push.sweep_push_subscriptions(now_ms()).await?;
+    app.metrics.push_subscriptions(count);
+    app.pushes.has_subscriptions.store(count.subscriptions > 0, Ordering::Relaxed);
+    let mut next = (count.subscriptions > 0).then_some(0);
     while let Some(after) = next {
         let since = since_ms(app);
         let (topics, then) = app.parts.push.topics_to_push(since, after, TOPICS_AT_ONCE).await?;
@@ -225,27 +239,30 @@ fn since_ms(app: &App) -> u64 {
 
 /// Sends what is due.
 async fn send_queue(app: &App) {
+    let options = &app.options.push;
     let mut sending = FuturesUnordered::new();
     let mut next = Instant::now();
     loop {
-        let free = SENT_AT_ONCE.saturating_sub(sending.len());
+        let free = options.requests_max.saturating_sub(sending.len());
         if free > 0 && next <= Instant::now() {
             next = Instant::now() + POLL;
             if app.pushes.has_subscriptions.load(Ordering::Relaxed) {
                 let now = now_ms();
-                match app.parts.push.claim_pushes(now, now + milliseconds(CLAIM), free).await {
-                    Ok(due) => {
-                        if due.len() == free {
-                            next = Instant::now();
-                        }
-                        sending.extend(due.into_iter().map(|push| deliver(app, push)));
-                    }
+                let claim = PushClaim {
+                    now_ms: now,
+                    until_ms: now + milliseconds(options.timeout + CLAIM_MARGIN),
+                    max: free,
+                    user_max: options.user_requests_max,
+                };
+                match app.parts.push.claim_pushes(claim).await {
+                    Ok(due) => sending.extend(due.into_iter().map(|push| deliver(app, push))),
                     Err(error) => app.store_health.failed(StoreUse::Pushes, &error, Instant::now()),
                 }
             }
         }
         tokio::select! {
-            Some(()) = sending.next() => {}
+            // There may be more for the same user.
+            Some(()) = sending.next() => next = next.min(Instant::now() + COLLECT_SENT),
             () = tokio::time::sleep_until(next), if free > 0 => {}
         }
     }
@@ -255,9 +272,9 @@ async fn send_queue(app: &App) {
 /// again once the claim has ended.
 async fn deliver(app: &App, push: DuePush) {
     let result = match send(app, &push).await {
-        Ok((outcome, result)) => {
-            app.metrics.pushed(outcome);
-            app.parts.push.finish_push(&push, result).await
+        Ok(sent) => {
+            app.metrics.pushed(sent.outcome());
+            app.parts.push.finish_push(&push, sent.done(push.failures, now_ms())).await
         }
         Err(error) => Err(error),
     };
@@ -267,51 +284,113 @@ async fn deliver(app: &App, push: DuePush) {
 }
 
 /// Sends one message to one browser.
-async fn send(app: &App, push: &DuePush) -> Result<(&'static str, PushResult), StoreError> {
-    const UNWANTED: (&str, PushResult) = ("unwanted", PushResult::Sent);
-    const GONE: (&str, PushResult) = ("gone", PushResult::Gone);
+async fn send(app: &App, push: &DuePush) -> Result<Sent, StoreError> {
     let now = now_ms();
     let end_ms = push.at_ms + milliseconds(app.options.push.max_age);
     // A page that this browser has open notifies by itself.
     let has_page = !app.shards.open_sessions().only_open(std::slice::from_ref(&push.to.session)).is_empty();
     if !push.is_wanted || has_page || end_ms <= now {
-        return Ok(UNWANTED);
+        return Ok(Sent::Unwanted);
     }
     let from = MessagesFrom::Numbers(vec![push.seq]);
     let page =
         app.parts.log.messages(&push.topic, &from, PageLimits { entries: 1, bytes: usize::MAX }).await?;
     let Some(entry) = page.entries.first().filter(|entry| !entry.body.is_deleted()) else {
-        return Ok(UNWANTED);
+        return Ok(Sent::Unwanted);
     };
     let profile = app.profile().await.ok();
     let chat = profile.as_ref().map_or(&app.options.title, |profile| &profile.title);
-    let Some(json) = PushMessage::new(push, entry, chat).json() else {
-        return Ok(("refused", PushResult::Sent));
-    };
-    let Some(keys) = BrowserKeys::parse(&push.to.p256dh, &push.to.auth) else { return Ok(GONE) };
-    let Ok(target) = app.pushes.target(&push.to.endpoint) else { return Ok(GONE) };
+    let Some(json) = PushMessage::new(push, entry, chat).json() else { return Ok(Sent::TooLong) };
+    let Some(keys) = BrowserKeys::parse(&push.to.p256dh, &push.to.auth) else { return Ok(Sent::Gone) };
+    let Ok(target) = app.pushes.target(&push.to.endpoint) else { return Ok(Sent::Gone) };
     let key = server_key(app).await?;
     let headers = headers(app, key, &keys, push, &target, (end_ms - now) / 1000);
-    let (Some(headers), Some(body)) = (headers, keys.encrypt(&json)) else { return Ok(GONE) };
-    let retry = |after: Duration| PushResult::Failed { retry_ms: now_ms() + milliseconds(after) };
-    match app.pushes.outgoing.post(&target, headers, Bytes::from(body)).await {
-        Ok(answer) if answer.status.is_success() => Ok(("sent", PushResult::Sent)),
-        Ok(answer) if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) => Ok(GONE),
-        Ok(answer) if is_temporary(answer.status) => {
-            let pause = BACKOFF.asked_for(&answer.headers).unwrap_or_else(|| BACKOFF.pause(push.failures));
-            tracing::debug!(status = answer.status.as_u16(), "a push service asks to wait");
-            Ok(("failed", retry(pause)))
+    let (Some(headers), Some(body)) = (headers, keys.encrypt(&json)) else { return Ok(Sent::Gone) };
+    let started = Instant::now();
+    let answer = app.pushes.outgoing.post(&target, headers, Bytes::from(body)).await;
+    let is_slow = started.elapsed() >= SLOW;
+    log_failure(&answer, &target);
+    Ok(Sent::answered(answer, is_slow))
+}
+
+fn log_failure(answer: &Result<Answer, OutgoingError>, target: &Target) {
+    let service = target.origin();
+    match answer {
+        Ok(Answer { status, .. }) if status.is_success() || is_gone(*status) => {}
+        Ok(Answer { status, .. }) if is_temporary(*status) => {
+            tracing::debug!(status = status.as_u16(), service, "a push service asks to wait");
         }
-        Ok(answer) => {
-            let (status, service) = (answer.status.as_u16(), target.origin());
-            tracing::warn!(status, service, "a push service refuses a message");
-            Ok(("refused", PushResult::Sent))
+        Ok(Answer { status, .. }) => {
+            tracing::warn!(status = status.as_u16(), service, "a push service refuses a message");
         }
-        Err(OutgoingError::Private | OutgoingError::Address) => Ok(GONE),
-        Err(error) => {
-            tracing::debug!(error = %causes(&error), service = target.origin(), "a push service does not answer");
-            Ok(("failed", retry(BACKOFF.pause(push.failures))))
+        Err(error) => tracing::debug!(error = %causes(error), service, "a push service does not answer"),
+    }
+}
+
+/// The result of sending one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// It is not to be sent any more.
+    Unwanted,
+    /// It does not fit into a notification.
+    TooLong,
+    /// The service has taken it, or refuses it for good.
+    Answered { is_taken: bool, is_slow: bool },
+    /// It is sent again, after this pause at least if the service asks for one.
+    Failed { asked: Option<Duration>, is_slow: bool },
+    /// The browser has ended the subscription.
+    Gone,
+}
+
+impl Sent {
+    fn answered(answer: Result<Answer, OutgoingError>, is_slow: bool) -> Self {
+        match answer {
+            Ok(answer) if is_gone(answer.status) => Self::Gone,
+            Ok(answer) if is_temporary(answer.status) => {
+                Self::Failed { asked: BACKOFF.asked_for(&answer.headers), is_slow }
+            }
+            Ok(answer) => Self::Answered { is_taken: answer.status.is_success(), is_slow },
+            Err(OutgoingError::Private | OutgoingError::Address) => Self::Gone,
+            Err(error) => {
+                let is_slow = is_slow || matches!(error, OutgoingError::TimedOut);
+                Self::Failed { asked: None, is_slow }
+            }
         }
+    }
+
+    /// Its name in the metrics.
+    fn outcome(self) -> &'static str {
+        match self {
+            Self::Unwanted => "unwanted",
+            Self::TooLong | Self::Answered { is_taken: false, .. } => "refused",
+            Self::Answered { is_slow: false, .. } => "sent",
+            Self::Answered { is_slow: true, .. } => "slow",
+            Self::Failed { .. } => "failed",
+            Self::Gone => "gone",
+        }
+    }
+
+    /// What the store is told, after so many failures in a row. A service that takes long counts as
+    /// one that fails, also if it has taken the message: it uses up requests of others.
+    fn done(self, failures: u32, now_ms: u64) -> PushDone {
+        let after = |pause: Duration| PushService::Fails { retry_ms: now_ms + milliseconds(pause) };
+        let (is_finished, service) = match self {
+            Self::Unwanted | Self::TooLong => (true, PushService::NotAsked),
+            Self::Answered { is_slow: false, .. } => (true, PushService::Works),
+            Self::Answered { is_slow: true, .. } => (true, after(SLOW_BACKOFF.pause(failures))),
+            Self::Failed { is_slow: true, asked } => {
+                (false, after(SLOW_BACKOFF.pause(failures).max(asked.unwrap_or_default())))
+            }
+            // A service that goes on to ask for short pauses gets the longer ones.
+            Self::Failed { is_slow: false, asked: Some(asked) } if failures < ASKED_TIMES => {
+                (false, after(asked))
+            }
+            Self::Failed { is_slow: false, asked } => {
+                (false, after(BACKOFF.pause(failures).max(asked.unwrap_or_default())))
+            }
+            Self::Gone => (true, PushService::Gone),
+        };
+        PushDone { now_ms, is_finished, service }
     }
 }
 
@@ -339,6 +418,10 @@ fn headers(
     Some(headers)
 }
 
+fn is_gone(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+}
+
 /// Whether a later attempt may be answered otherwise.
 fn is_temporary(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
@@ -360,11 +443,72 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// How often the store is asked for what is due.
 const POLL: Duration = Duration::from_secs(1);
-/// Messages that are sent at one time, one to each browser.
-const SENT_AT_ONCE: usize = 32;
-/// How long a push service may take for all of a request …
-const SEND_TIMEOUT: Duration = Duration::from_secs(10);
-/// … and how long a message is claimed: the store may be slow, too.
-const CLAIM: Duration = Duration::from_secs(60);
-/// The pauses after failures.
+/// How long requests that end are collected before the store is asked for more.
+const COLLECT_SENT: Duration = Duration::from_millis(20);
+/// For how much longer than a request may take a message is claimed: the store may be slow, too.
+const CLAIM_MARGIN: Duration = Duration::from_secs(50);
+/// From here on a service is slow: the known ones take some tenths of a second.
+const SLOW: Duration = Duration::from_secs(3);
+/// The pauses after failures …
 const BACKOFF: Backoff = Backoff { min: Duration::from_secs(30), max: Duration::from_secs(60 * 60) };
+/// … and after requests that took long.
+const SLOW_BACKOFF: Backoff = Backoff { min: Duration::from_secs(60), max: Duration::from_secs(4 * 60 * 60) };
+/// How often in a row a service gets the pause that it asks for.
+const ASKED_TIMES: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pause in seconds.
+    fn pause(sent: Sent, failures: u32) -> f64 {
+        match sent.done(failures, 1_000).service {
+            PushService::Fails { retry_ms } => (retry_ms - 1_000) as f64 / 1_000.0,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn failed(asked: Option<u64>, is_slow: bool) -> Sent {
+        Sent::Failed { asked: asked.map(Duration::from_secs), is_slow }
+    }
+
+    #[test]
+    fn a_service_that_fails_again_and_again_waits_longer() {
+        for (failures, longest) in [(0, 30.0), (1, 60.0), (4, 480.0), (20, 3_600.0)] {
+            let pause = pause(failed(None, false), failures);
+            assert!((longest / 2.0..=longest).contains(&pause), "{failures}: {pause}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_takes_long_waits_longer_whatever_it_answers() {
+        let taken = Sent::Answered { is_taken: true, is_slow: true };
+        for (failures, longest) in [(0, 60.0), (1, 120.0), (4, 960.0), (20, 14_400.0)] {
+            for sent in [taken, failed(None, true), failed(Some(1), true)] {
+                let pause = pause(sent, failures);
+                assert!((longest / 2.0..=longest).contains(&pause), "{sent:?} {failures}: {pause}");
+            }
+        }
+        assert!(taken.done(0, 1_000).is_finished);
+    }
+
+    #[test]
+    fn a_service_may_ask_for_a_short_pause_some_times_only() {
+        for failures in 0..ASKED_TIMES {
+            assert_eq!(pause(failed(Some(1), false), failures), 1.0);
+        }
+        assert!(pause(failed(Some(1), false), ASKED_TIMES) >= 120.0);
+        assert_eq!(pause(failed(Some(3_600), false), ASKED_TIMES), 3_600.0);
+    }
+
+    #[test]
+    fn what_was_not_sent_says_nothing_of_the_service() {
+        for sent in [Sent::Unwanted, Sent::TooLong] {
+            assert_eq!(sent.done(3, 1).service, PushService::NotAsked);
+        }
+        let refused = Sent::Answered { is_taken: false, is_slow: false };
+        assert_eq!((refused.outcome(), refused.done(3, 1).service), ("refused", PushService::Works));
+        let timed_out = Sent::answered(Err(OutgoingError::TimedOut), false);
+        assert_eq!(timed_out, failed(None, true));
+    }
+}

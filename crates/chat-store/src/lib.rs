@@ -124,7 +124,10 @@ pub use outgoing::{
 };
 #[cfg(feature = "postgres")]
 pub use postgres::{OtherServers, PostgresOptions, PostgresStore, ServerLock, wait_until_reachable};
-pub use push::{DuePush, NewPushSubscription, PUSH_LOOKED_AT_MAX, PushRepository, PushResult};
+pub use push::{
+    DuePush, NewPushSubscription, PUSH_FAILURES_KEPT_MS, PUSH_FAILURES_MAX, PUSH_LOOKED_AT_MAX, PushClaim,
+    PushCount, PushDone, PushRepository, PushService,
+};
 pub use repository::{
     Ended, EventLog, FileRepository, ListedRoom, MessageReactions, NewUser, PasswordChange, RoleChange,
     RoomRepository, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreFuture, Subject, User,

@@ -43,9 +43,17 @@ async fn changes_become_messages_when_the_step_is_undone() {
         old.run(MESSAGES).await;
         migrations::up(old.url()).await.unwrap();
         old.run(CHANGES).await;
-        for step in
-            ["outgoing", "subjects", "bots", "push", "moderation", "administration", "search", "files"]
-        {
+        for step in [
+            "push_shares",
+            "outgoing",
+            "subjects",
+            "bots",
+            "push",
+            "moderation",
+            "administration",
+            "search",
+            "files",
+        ] {
             assert_eq!(migrations::down(old.url()).await.unwrap().unwrap().name, step);
         }
         let undo = migrations::Undo::claim(old.url()).await.unwrap().unwrap();

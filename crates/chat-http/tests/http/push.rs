@@ -142,3 +142,54 @@ async fn a_server_without_notifications_says_so() {
     assert!(!me["features"].as_array().unwrap().contains(&json!("push")));
     assert_eq!(chat.json("PUT", "/api/push", &bob, order("https://push.example/x")).await.status, 404);
 }
+
+#[tokio::test]
+async fn slow_services_of_one_user_hold_up_nobody_else() {
+    let chat = Chat::with(|options| {
+        options.push.delay = Duration::from_millis(100);
+        options.push.requests_max = 2;
+        options.push.user_requests_max = 1;
+        // Longer than this test.
+        options.push.timeout = Duration::from_secs(3_600);
+        options.outgoing_private = true;
+    })
+    .await;
+    let (mut slow, mut service) = (Receiver::start().await, Receiver::start().await);
+    let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
+    let first = chat.sign_in("mallory").await;
+    let again = chat.login("mallory", "password").await;
+    let again = again.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let held = slow.hold("201 Created");
+    for (number, cookie) in [first, again].iter().enumerate() {
+        subscribe(&chat, cookie, &slow.url(&format!("/push/{number}"))).await;
+    }
+    subscribe(&chat, &bob, &service.url("/push/bob")).await;
+    send_private(&chat, &alice, "mallory", "one").await;
+    assert!(slow.next().await.head.contains("/push/"));
+    send_private(&chat, &alice, "bob", "two").await;
+    assert!(service.next().await.head.contains("/push/bob"));
+    // The other browser gets its turn once the first one has answered.
+    drop(held);
+    assert!(slow.next().await.head.contains("/push/"));
+    wait_for_metric(&chat, "chat_pushes_total{outcome=\"sent\"} 3").await;
+}
+
+#[tokio::test]
+async fn a_new_subscription_does_not_end_the_pause_of_its_service() {
+    let (chat, mut service) = (chat().await, Receiver::start().await);
+    let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
+    let carol = chat.sign_in("carol").await;
+    subscribe(&chat, &bob, &service.url("/push/bob")).await;
+    subscribe(&chat, &carol, &service.url("/push/carol")).await;
+    service.answer("503 Service Unavailable\r\nRetry-After: 3600", 1);
+    send_private(&chat, &alice, "bob", "one").await;
+    assert!(service.next().await.head.contains("/push/bob"));
+    wait_for_metric(&chat, "chat_pushes_total{outcome=\"failed\"} 1").await;
+    assert_eq!(chat.json("DELETE", "/api/push", &bob, Value::Null).await.status, 200);
+    subscribe(&chat, &bob, &service.url("/push/bob")).await;
+    send_private(&chat, &alice, "bob", "two").await;
+    send_private(&chat, &alice, "carol", "three").await;
+    // Both are due, bob's first.
+    assert!(service.next().await.head.contains("/push/carol"));
+    wait_for_metric(&chat, "chat_pushes_total{outcome=\"sent\"} 1").await;
+}

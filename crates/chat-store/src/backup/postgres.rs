@@ -122,7 +122,7 @@ async fn run(connection: &mut PgConnection, sql: impl Into<String>) -> Result<()
 const REPLACED: &str = "names, name_words, administrators, sessions, topics, entries, nonces,
     outlived_nonces, rooms, members, marks, mentions, members_fill, left_rooms, changes, states,
     reactions, remembered_nonces, files, server_profile, invites, bans, password_links, reports, audit,
-    removed_members, push_key, push_subscriptions, push_queue, push_progress,
+    removed_members, push_key, push_subscriptions, push_queue, push_progress, push_failures,
     bots, bot_rooms, webhooks, outgoing_webhooks, outgoing_queue, subjects";
 
 const HAS_CONTENT: &str =

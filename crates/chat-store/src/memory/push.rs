@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use chat_core::{SessionId, Topic};
 
 use super::{Inner, MemoryStore};
-use crate::{DuePush, NewPushSubscription, PushRepository, PushResult, Session, StoreFuture};
+use crate::{
+    DuePush, NewPushSubscription, PushClaim, PushCount, PushDone, PushRepository, Session, StoreFuture,
+};
 
 /// Whether a session is valid.
 fn is_valid(sessions: &HashMap<SessionId, Session>, id: &SessionId, now_ms: u64) -> bool {
@@ -37,11 +39,11 @@ impl PushRepository for MemoryStore {
         Box::pin(async move { Ok(self.lock().push.unsubscribe(session)) })
     }
 
-    fn sweep_push_subscriptions(&self, now_ms: u64) -> StoreFuture<'_, u64> {
+    fn sweep_push_subscriptions(&self, now_ms: u64) -> StoreFuture<'_, PushCount> {
         Box::pin(async move {
             let mut inner = self.lock();
             let Inner { push, sessions, .. } = &mut *inner;
-            Ok(push.sweep(|id| is_valid(sessions, id, now_ms)))
+            Ok(push.sweep(|id| is_valid(sessions, id, now_ms), now_ms))
         })
     }
 
@@ -63,17 +65,17 @@ impl PushRepository for MemoryStore {
         })
     }
 
-    fn claim_pushes(&self, now_ms: u64, until_ms: u64, max: usize) -> StoreFuture<'_, Vec<DuePush>> {
+    fn claim_pushes(&self, claim: PushClaim) -> StoreFuture<'_, Vec<DuePush>> {
         Box::pin(async move {
             let mut inner = self.lock();
             let Inner { push, history, sessions, .. } = &mut *inner;
-            Ok(push.claim(history, |id| is_valid(sessions, id, now_ms), (now_ms, until_ms), max))
+            Ok(push.claim(history, |id| is_valid(sessions, id, claim.now_ms), claim))
         })
     }
 
-    fn finish_push<'a>(&'a self, push: &'a DuePush, result: PushResult) -> StoreFuture<'a, ()> {
+    fn finish_push<'a>(&'a self, push: &'a DuePush, done: PushDone) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.lock().push.finish(push, result);
+            self.lock().push.finish(push, done);
             Ok(())
         })
     }

@@ -6,7 +6,7 @@ use chat_core::{SessionId, Topic};
 use super::PostgresStore;
 use super::pool::write;
 use crate::push::database;
-use crate::{DuePush, NewPushSubscription, PushRepository, PushResult, StoreFuture};
+use crate::{DuePush, NewPushSubscription, PushClaim, PushCount, PushDone, PushRepository, StoreFuture};
 
 impl PushRepository for PostgresStore {
     fn push_key<'a>(&'a self, new: &'a str) -> StoreFuture<'a, String> {
@@ -26,7 +26,7 @@ impl PushRepository for PostgresStore {
         write!(self, c => database::unsubscribe(c, session))
     }
 
-    fn sweep_push_subscriptions(&self, now_ms: u64) -> StoreFuture<'_, u64> {
+    fn sweep_push_subscriptions(&self, now_ms: u64) -> StoreFuture<'_, PushCount> {
         write!(self, c => database::sweep(c, now_ms))
     }
 
@@ -43,11 +43,11 @@ impl PushRepository for PostgresStore {
         write!(self, c => database::queue(c, topics, since_ms, due_ms))
     }
 
-    fn claim_pushes(&self, now_ms: u64, until_ms: u64, max: usize) -> StoreFuture<'_, Vec<DuePush>> {
-        write!(self, c => database::claim(c, now_ms, until_ms, max))
+    fn claim_pushes(&self, claim: PushClaim) -> StoreFuture<'_, Vec<DuePush>> {
+        write!(self, c => database::claim(c, claim))
     }
 
-    fn finish_push<'a>(&'a self, push: &'a DuePush, result: PushResult) -> StoreFuture<'a, ()> {
-        write!(self, c => database::finish(c, push, result))
+    fn finish_push<'a>(&'a self, push: &'a DuePush, done: PushDone) -> StoreFuture<'a, ()> {
+        write!(self, c => database::finish(c, push, done))
     }
 }

@@ -2,7 +2,10 @@
 
 use chat_core::{SessionId, Topic};
 
-use super::{DuePush, NewPushSubscription, PUSH_LOOKED_AT_MAX, PushResult};
+use super::{
+    DuePush, NewPushSubscription, PUSH_FAILURES_KEPT_MS, PUSH_FAILURES_MAX, PUSH_LOOKED_AT_MAX, PushClaim,
+    PushCount, PushDone, PushService,
+};
 use crate::rows::Columns;
 use crate::statements::{Statements, Value};
 use crate::{StoreError, columns};
@@ -50,6 +53,8 @@ pub(crate) async fn subscribe<S: Statements>(
         now,
     ];
     statements.rows(SUBSCRIBE, &values).await?;
+    let failures_max = Number(columns::column(PUSH_FAILURES_MAX as u64));
+    statements.rows(INHERIT, &[Text(&new.endpoint), Text(new.user.as_str()), failures_max]).await?;
     Ok(true)
 }
 
@@ -60,10 +65,14 @@ pub(crate) async fn unsubscribe<S: Statements>(
     Ok(statements.row(UNSUBSCRIBE, &[Text(session.as_str())]).await?.is_some())
 }
 
-pub(crate) async fn sweep<S: Statements>(statements: &mut S, now_ms: u64) -> Result<u64, S::Error> {
-    statements.rows(SWEEP, &[Number(columns::column(now_ms))]).await?;
-    let row = statements.row(COUNT, &[]).await?;
-    Ok(row.map(|row| row.number(0)).transpose()?.unwrap_or(0))
+pub(crate) async fn sweep<S: Statements>(statements: &mut S, now_ms: u64) -> Result<PushCount, S::Error> {
+    let now = Number(columns::column(now_ms));
+    statements.rows(SWEEP, &[now]).await?;
+    let long_ago = Number(columns::column(now_ms.saturating_sub(PUSH_FAILURES_KEPT_MS)));
+    let failures_max = Number(columns::column(PUSH_FAILURES_MAX as u64));
+    statements.rows(FORGET, &[long_ago, failures_max]).await?;
+    let Some(row) = statements.row(COUNT, &[now]).await? else { return Ok(PushCount::default()) };
+    Ok(PushCount { subscriptions: row.number(0)?, ready: row.number(1)?, failing: row.number(2)? })
 }
 
 pub(crate) async fn topics<S: Statements>(
@@ -111,51 +120,72 @@ pub(crate) async fn queue<S: Statements>(
         queued += rows.len() as u64;
         statements.rows(SET_PROGRESS, &[Number(id), Number(last)]).await?;
     }
+    if queued > 0 {
+        statements.rows(READY, &[Number(columns::column(due_ms))]).await?;
+    }
     Ok(queued)
 }
 
 pub(crate) async fn claim<S: Statements>(
     statements: &mut S,
-    now_ms: u64,
-    until_ms: u64,
-    max: usize,
+    claim: PushClaim,
 ) -> Result<Vec<DuePush>, S::Error> {
-    let (now, until) = (Number(columns::column(now_ms)), Number(columns::column(until_ms)));
-    let rows = statements.rows(DUE, &[now, Number(columns::column(max as u64))]).await?;
-    let mut claimed: Vec<DuePush> = Vec::with_capacity(rows.len());
-    for row in rows {
-        let push = due_push(&row)?;
-        if claimed.iter().any(|other| other.subscription == push.subscription) {
-            continue;
+    let now = Number(columns::column(claim.now_ms));
+    let until = Number(columns::column(claim.until_ms));
+    let user_max = Number(columns::column(claim.user_max as u64));
+    let mut claimed: Vec<DuePush> = Vec::new();
+    // Each pass leaves out the users whose shares the ones before have used up.
+    loop {
+        let left = Number(columns::column((claim.max - claimed.len()) as u64));
+        let before = claimed.len();
+        for row in statements.rows(DUE, &[now, left, user_max]).await? {
+            let push = due_push(&row)?;
+            let of_user = claimed[before..].iter().filter(|other| other.to.user == push.to.user).count();
+            if of_user + usize::try_from(row.number(15)?).unwrap_or(usize::MAX) >= claim.user_max {
+                continue;
+            }
+            let id = Number(columns::column(push.subscription));
+            if statements.row(CLAIM, &[id, now, until]).await?.is_some() {
+                claimed.push(push);
+            }
         }
-        let claim = [Number(columns::column(push.subscription)), now, until];
-        if statements.row(CLAIM, &claim).await?.is_some() {
-            claimed.push(push);
+        if claimed.len() == before || claimed.len() >= claim.max {
+            return Ok(claimed);
         }
     }
-    Ok(claimed)
 }
 
 pub(crate) async fn finish<S: Statements>(
     statements: &mut S,
     push: &DuePush,
-    result: PushResult,
+    done: PushDone,
 ) -> Result<(), S::Error> {
     let id = Number(columns::column(push.subscription));
-    let (kind, name, other) = columns::topic_key(&push.topic);
-    match result {
-        PushResult::Sent => {
-            let seq = Number(columns::column(push.seq));
-            statements.rows(SENT, &[id, seq, Number(kind), Text(name), Text(other)]).await?;
-            statements.rows(RELEASE, &[id]).await?;
-        }
-        PushResult::Failed { retry_ms } => {
-            statements.rows(FAILED, &[id, Number(columns::column(retry_ms))]).await?;
-        }
-        PushResult::Gone => {
+    let endpoint = Text(&push.to.endpoint);
+    // Its row is locked from here on, so that what is queued meanwhile is seen below.
+    statements.rows(RELEASE, &[id]).await?;
+    let next = match done.service {
+        PushService::Gone => {
             statements.rows(GONE, &[id]).await?;
+            return Ok(());
         }
+        PushService::NotAsked => done.now_ms,
+        PushService::Works => {
+            statements.rows(WORKS, &[endpoint]).await?;
+            done.now_ms
+        }
+        PushService::Fails { retry_ms } => {
+            let retry = Number(columns::column(retry_ms));
+            statements.rows(FAILS, &[endpoint, Text(push.to.user.as_str()), retry]).await?;
+            retry_ms
+        }
+    };
+    if done.is_finished {
+        let (kind, name, other) = columns::topic_key(&push.topic);
+        let seq = Number(columns::column(push.seq));
+        statements.rows(FINISHED, &[id, seq, Number(kind), Text(name), Text(other)]).await?;
     }
+    statements.rows(NEXT, &[id, Number(columns::column(next))]).await?;
     Ok(())
 }
 
@@ -196,15 +226,30 @@ const DROP_OLDEST: &str = "DELETE FROM push_subscriptions WHERE username = $1 AN
          SELECT id FROM push_subscriptions WHERE username = $1 ORDER BY created_at DESC, id DESC LIMIT $2)";
 
 const SUBSCRIBE: &str = "INSERT INTO push_subscriptions
-            (session, username, endpoint, p256dh, auth, language, created_at, failures, retry_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0)";
+            (session, username, endpoint, p256dh, auth, language, created_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)";
+
+const INHERIT: &str = "INSERT INTO push_failures (endpoint, username, failures, retry_at)
+     SELECT $1, username, failures, retry_at FROM push_failures
+      WHERE username = $2 AND (SELECT count(*) FROM push_failures WHERE username = $2) >= $3
+      ORDER BY failures DESC, retry_at DESC LIMIT 1
+         ON CONFLICT (endpoint) DO NOTHING";
 
 const UNSUBSCRIBE: &str = "DELETE FROM push_subscriptions WHERE session = $1 RETURNING id";
 
 const SWEEP: &str = "DELETE FROM push_subscriptions WHERE NOT EXISTS (
          SELECT 1 FROM sessions AS s WHERE s.id = push_subscriptions.session AND s.expires_at > $1)";
 
-const COUNT: &str = "SELECT count(*) FROM push_subscriptions";
+const FORGET: &str = "DELETE FROM push_failures WHERE retry_at <= $1 OR endpoint IN (
+         SELECT f.endpoint FROM (
+                SELECT endpoint, row_number() OVER (
+                       PARTITION BY username ORDER BY failures DESC, retry_at DESC, endpoint) AS nth
+                  FROM push_failures) AS f
+          WHERE f.nth > $2)";
+
+const COUNT: &str = "SELECT (SELECT count(*) FROM push_subscriptions),
+            (SELECT count(*) FROM push_subscriptions WHERE ready_at <= $1),
+            (SELECT count(*) FROM push_failures)";
 
 const TOPICS: &str = "SELECT t.id, t.kind, t.name, t.other FROM topics AS t
        LEFT JOIN push_progress AS p ON p.topic = t.id
@@ -259,30 +304,55 @@ const QUEUE_PAIR: &str = queued!(
        AND coalesce(k.level, 1) = 1"
 );
 
+/// What was queued just now is due at one time. Each subscription is written, also if it is ready
+/// already, so that one whose claim is being ended waits for that.
+const READY: &str = "UPDATE push_subscriptions
+        SET ready_at = coalesce(ready_at, (
+                SELECT f.retry_at FROM push_failures AS f
+                 WHERE f.endpoint = push_subscriptions.endpoint AND f.retry_at > $1), $1)
+      WHERE id IN (SELECT q.subscription FROM push_queue AS q WHERE q.due_at = $1)";
+
 /// A level of mentions lets through what was queued: it mentions the user.
-const DUE: &str = "SELECT s.id, s.session, s.username, s.endpoint, s.p256dh, s.auth, s.language, s.failures,
-            t.kind, t.name, t.other, q.seq, q.at, r.title,
+const DUE: &str = "SELECT s.id, s.session, s.username, s.endpoint, s.p256dh, s.auth, s.language,
+            coalesce(f.failures, 0), t.kind, t.name, t.other, q.seq, q.at, r.title,
             CAST(CASE WHEN x.id IS NULL OR coalesce(k.read_seq, 0) >= q.seq OR coalesce(k.level, 1) = 3
-                   OR (t.kind = 1 AND m.username IS NULL) THEN 0 ELSE 1 END AS BIGINT)
-       FROM push_queue AS q
-       JOIN push_subscriptions AS s ON s.id = q.subscription
+                   OR (t.kind = 1 AND m.username IS NULL) THEN 0 ELSE 1 END AS BIGINT),
+            (SELECT count(*) FROM push_subscriptions AS o
+              WHERE o.username = s.username AND o.claimed_until > $1)
+       FROM push_subscriptions AS s
+       JOIN push_queue AS q ON q.subscription = s.id AND q.topic = (
+            SELECT n.topic FROM push_queue AS n
+             WHERE n.subscription = s.id ORDER BY n.due_at, n.topic LIMIT 1)
        JOIN topics AS t ON t.id = q.topic
+       LEFT JOIN push_failures AS f ON f.endpoint = s.endpoint
        LEFT JOIN sessions AS x ON x.id = s.session AND x.expires_at > $1
        LEFT JOIN rooms AS r ON t.kind = 1 AND r.name = t.name
        LEFT JOIN members AS m ON t.kind = 1 AND m.room = t.name AND m.username = s.username
        LEFT JOIN marks AS k ON k.username = s.username AND k.kind = t.kind
         AND k.name = CASE WHEN t.kind = 2 AND t.name = s.username THEN t.other ELSE t.name END
-      WHERE q.due_at <= $1 AND s.retry_at <= $1
-      ORDER BY q.due_at LIMIT $2 + 0";
+      WHERE s.ready_at <= $1
+        AND (SELECT count(*) FROM push_subscriptions AS o
+              WHERE o.username = s.username AND o.claimed_until > $1) < $3
+      ORDER BY s.ready_at, s.id LIMIT $2 + 0";
 
-const CLAIM: &str =
-    "UPDATE push_subscriptions SET retry_at = $3 WHERE id = $1 AND retry_at <= $2 RETURNING id";
+const CLAIM: &str = "UPDATE push_subscriptions SET ready_at = $3, claimed_until = $3
+     WHERE id = $1 AND ready_at <= $2 RETURNING id";
 
-const SENT: &str = "DELETE FROM push_queue WHERE subscription = $1 AND seq = $2 AND topic IN (
+const RELEASE: &str = "UPDATE push_subscriptions SET claimed_until = 0 WHERE id = $1";
+
+const WORKS: &str = "DELETE FROM push_failures WHERE endpoint = $1";
+
+const FAILS: &str = "INSERT INTO push_failures (endpoint, username, failures, retry_at) VALUES ($1, $2, 1, $3)
+         ON CONFLICT (endpoint) DO UPDATE
+        SET username = excluded.username, failures = push_failures.failures + 1, retry_at = excluded.retry_at";
+
+const FINISHED: &str = "DELETE FROM push_queue WHERE subscription = $1 AND seq = $2 AND topic IN (
          SELECT id FROM topics WHERE kind = $3 AND name = $4 AND other = $5)";
 
-const RELEASE: &str = "UPDATE push_subscriptions SET retry_at = 0, failures = 0 WHERE id = $1";
-
-const FAILED: &str = "UPDATE push_subscriptions SET retry_at = $2, failures = failures + 1 WHERE id = $1";
+/// A subscription with further messages goes behind those that wait now.
+const NEXT: &str = "UPDATE push_subscriptions SET ready_at = (
+         SELECT CASE WHEN min(q.due_at) > $2 THEN min(q.due_at) ELSE $2 END
+           FROM push_queue AS q WHERE q.subscription = $1 HAVING count(*) > 0)
+     WHERE id = $1";
 
 const GONE: &str = "DELETE FROM push_subscriptions WHERE id = $1";

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use chat_core::{History, MessagesFrom, PageFrom, PageLimits, SessionId, Topic, Username};
 
-use super::{DuePush, NewPushSubscription, PUSH_LOOKED_AT_MAX, PushResult, lets_through};
+use super::{
+    DuePush, NewPushSubscription, PUSH_FAILURES_KEPT_MS, PUSH_FAILURES_MAX, PUSH_LOOKED_AT_MAX, PushClaim,
+    PushCount, PushDone, PushService, lets_through,
+};
 
 /// The subscriptions and the queue.
 #[derive(Default)]
@@ -14,11 +17,21 @@ pub(crate) struct Push {
     subscriptions: BTreeMap<u64, Subscription>,
     queue: Vec<Queued>,
     upto: HashMap<Topic, u64>,
+    /// The addresses that fail.
+    failing: BTreeMap<String, Failing>,
 }
 
 struct Subscription {
     to: NewPushSubscription,
     created_at_ms: u64,
+    /// When the next message may be sent to it; `None` if there is none.
+    ready_ms: Option<u64>,
+    claimed_until_ms: u64,
+}
+
+#[derive(Clone)]
+struct Failing {
+    user: Username,
     failures: u32,
     retry_ms: u64,
 }
@@ -43,8 +56,15 @@ impl Push {
         own.truncate((own.len() + 1).saturating_sub(max));
         self.remove_ids(&own);
         self.last_id += 1;
-        let subscription = Subscription { to: new.clone(), created_at_ms: now_ms, failures: 0, retry_ms: 0 };
+        let subscription =
+            Subscription { to: new.clone(), created_at_ms: now_ms, ready_ms: None, claimed_until_ms: 0 };
         self.subscriptions.insert(self.last_id, subscription);
+        let of_user = self.failing.values().filter(|failing| failing.user == new.user);
+        if of_user.clone().count() >= PUSH_FAILURES_MAX
+            && let Some(worst) = of_user.max_by_key(|failing| (failing.failures, failing.retry_ms)).cloned()
+        {
+            self.failing.entry(new.endpoint.clone()).or_insert(worst);
+        }
     }
 
     /// The subscriptions of a user, the oldest first.
@@ -56,9 +76,25 @@ impl Push {
         self.remove(|known| known.to.session == *session) > 0
     }
 
-    pub(crate) fn sweep(&mut self, is_valid: impl Fn(&SessionId) -> bool) -> u64 {
+    pub(crate) fn sweep(&mut self, is_valid: impl Fn(&SessionId) -> bool, now_ms: u64) -> PushCount {
         self.remove(|known| !is_valid(&known.to.session));
-        self.subscriptions.len() as u64
+        let long_ago = now_ms.saturating_sub(PUSH_FAILURES_KEPT_MS);
+        let mut failing: Vec<_> = std::mem::take(&mut self.failing).into_iter().collect();
+        failing.retain(|(_, failing)| failing.retry_ms > long_ago);
+        failing.sort_by_key(|(_, failing)| std::cmp::Reverse((failing.failures, failing.retry_ms)));
+        let mut of_user: HashMap<Username, usize> = HashMap::new();
+        failing.retain(|(_, failing)| {
+            let count = of_user.entry(failing.user.clone()).or_default();
+            *count += 1;
+            *count <= PUSH_FAILURES_MAX
+        });
+        self.failing = failing.into_iter().collect();
+        let is_ready = |known: &&Subscription| known.ready_ms.is_some_and(|ready_ms| ready_ms <= now_ms);
+        PushCount {
+            subscriptions: self.subscriptions.len() as u64,
+            ready: self.subscriptions.values().filter(is_ready).count() as u64,
+            failing: self.failing.len() as u64,
+        }
     }
 
     fn remove(&mut self, is_removed: impl Fn(&Subscription) -> bool) -> usize {
@@ -85,7 +121,7 @@ impl Push {
             let from = MessagesFrom::Page(PageFrom::After(after));
             let entries = usize::try_from(last - after).unwrap_or(usize::MAX);
             let page = history.messages(topic, &from, PageLimits { entries, bytes: usize::MAX });
-            for (id, known) in &self.subscriptions {
+            for (id, known) in &mut self.subscriptions {
                 let user = &known.to.user;
                 let is_concerned = match topic {
                     Topic::Room(room) => history.access(user, room).role.is_some(),
@@ -104,6 +140,10 @@ impl Push {
                 });
                 let Some(entry) = wanted.filter(|_| is_concerned) else { continue };
                 count += 1;
+                if known.ready_ms.is_none() {
+                    let retry_ms = self.failing.get(&known.to.endpoint).map(|failing| failing.retry_ms);
+                    known.ready_ms = Some(due_ms.max(retry_ms.unwrap_or(0)));
+                }
                 let is_same = |queued: &&mut Queued| queued.subscription == *id && queued.topic == *topic;
                 if let Some(queued) = self.queue.iter_mut().find(is_same) {
                     (queued.seq, queued.at_ms) = (entry.seq, entry.at_ms);
@@ -120,17 +160,27 @@ impl Push {
         &mut self,
         history: &History,
         is_valid: impl Fn(&SessionId) -> bool,
-        (now_ms, until_ms): (u64, u64),
-        max: usize,
+        claim: PushClaim,
     ) -> Vec<DuePush> {
+        let mut of_user: HashMap<Username, usize> = HashMap::new();
+        for known in self.subscriptions.values().filter(|known| known.claimed_until_ms > claim.now_ms) {
+            *of_user.entry(known.to.user.clone()).or_default() += 1;
+        }
+        let mut ready: Vec<(u64, u64)> =
+            self.subscriptions.iter().filter_map(|(id, known)| Some((known.ready_ms?, *id))).collect();
+        ready.retain(|(ready_ms, _)| *ready_ms <= claim.now_ms);
+        ready.sort_unstable();
         self.queue.sort_by_key(|queued| queued.due_ms);
         let mut claimed = Vec::new();
-        for queued in self.queue.iter().filter(|queued| queued.due_ms <= now_ms) {
-            let Some(known) = self.subscriptions.get_mut(&queued.subscription) else { continue };
-            if known.retry_ms > now_ms || claimed.len() == max {
+        for (_, id) in ready {
+            let Some(known) = self.subscriptions.get_mut(&id) else { continue };
+            let Some(queued) = self.queue.iter().find(|queued| queued.subscription == id) else { continue };
+            let count = of_user.entry(known.to.user.clone()).or_default();
+            if *count >= claim.user_max || claimed.len() == claim.max {
                 continue;
             }
-            known.retry_ms = until_ms;
+            *count += 1;
+            (known.ready_ms, known.claimed_until_ms) = (Some(claim.until_ms), claim.until_ms);
             let (read, level) = history.notice(&known.to.user, &queued.topic);
             let (title, is_member) = match &queued.topic {
                 Topic::Room(room) => {
@@ -142,7 +192,7 @@ impl Push {
             claimed.push(DuePush {
                 subscription: queued.subscription,
                 to: known.to.clone(),
-                failures: known.failures,
+                failures: self.failing.get(&known.to.endpoint).map_or(0, |failing| failing.failures),
                 topic: queued.topic.clone(),
                 seq: queued.seq,
                 at_ms: queued.at_ms,
@@ -156,23 +206,33 @@ impl Push {
         claimed
     }
 
-    pub(crate) fn finish(&mut self, push: &DuePush, result: PushResult) {
+    pub(crate) fn finish(&mut self, push: &DuePush, done: PushDone) {
+        let endpoint = &push.to.endpoint;
+        let next_ms = match done.service {
+            PushService::Gone => return self.remove_ids(&[push.subscription]),
+            PushService::NotAsked => done.now_ms,
+            PushService::Works => {
+                self.failing.remove(endpoint);
+                done.now_ms
+            }
+            PushService::Fails { retry_ms } => {
+                let failures = self.failing.get(endpoint).map_or(0, |failing| failing.failures) + 1;
+                let user = push.to.user.clone();
+                self.failing.insert(endpoint.clone(), Failing { user, failures, retry_ms });
+                retry_ms
+            }
+        };
+        let is_finished = |queued: &Queued| {
+            done.is_finished
+                && queued.subscription == push.subscription
+                && queued.topic == push.topic
+                && queued.seq == push.seq
+        };
+        self.queue.retain(|queued| !is_finished(queued));
         let Some(known) = self.subscriptions.get_mut(&push.subscription) else { return };
-        match result {
-            PushResult::Sent => {
-                (known.failures, known.retry_ms) = (0, 0);
-                let is_sent = |queued: &Queued| {
-                    queued.subscription == push.subscription
-                        && queued.topic == push.topic
-                        && queued.seq == push.seq
-                };
-                self.queue.retain(|queued| !is_sent(queued));
-            }
-            PushResult::Failed { retry_ms } => {
-                known.failures += 1;
-                known.retry_ms = retry_ms;
-            }
-            PushResult::Gone => self.remove_ids(&[push.subscription]),
-        }
+        known.claimed_until_ms = 0;
+        // With further messages it goes behind those that wait now.
+        let queued = self.queue.iter().filter(|queued| queued.subscription == push.subscription);
+        known.ready_ms = queued.map(|queued| queued.due_ms).min().map(|due_ms| due_ms.max(next_ms));
     }
 }

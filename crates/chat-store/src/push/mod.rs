@@ -33,8 +33,8 @@ pub trait PushRepository: Send + Sync {
     fn unsubscribe_push<'a>(&'a self, session: &'a SessionId) -> StoreFuture<'a, bool>;
 
     /// Removes the subscriptions whose sessions are not valid at `now_ms`, with what is queued for
-    /// them. Returns the number of those that stay.
-    fn sweep_push_subscriptions(&self, now_ms: u64) -> StoreFuture<'_, u64>;
+    /// them, and forgets failures of a day ago. Returns what is left.
+    fn sweep_push_subscriptions(&self, now_ms: u64) -> StoreFuture<'_, PushCount>;
 
     /// Lists at most `max` topics whose entries were not all looked at, and whose last message is
     /// not older than `since_ms`; those after a position that an earlier call returned (0: from
@@ -53,14 +53,17 @@ pub trait PushRepository: Send + Sync {
     /// which is otherwise `due_ms`. Returns how many were queued.
     fn queue_pushes<'a>(&'a self, topics: &'a [Topic], since_ms: u64, due_ms: u64) -> StoreFuture<'a, u64>;
 
-    /// Claims the queued messages that are due at `now_ms`, at most one for each subscription and
-    /// `max` in all, until `until_ms`. Until then no other call returns a message for these
-    /// subscriptions.
-    fn claim_pushes(&self, now_ms: u64, until_ms: u64, max: usize) -> StoreFuture<'_, Vec<DuePush>>;
+    /// Claims queued messages that are due, at most one for each subscription. Until the claim
+    /// ends no other call returns a message for these subscriptions. Those that have waited longest
+    /// are first.
+    ///
+    /// Servers that claim at one moment may exceed the share of a user together.
+    fn claim_pushes(&self, claim: PushClaim) -> StoreFuture<'_, Vec<DuePush>>;
 
-    /// Ends a claim. With [`PushResult::Sent`] the message leaves the queue, unless a newer one
-    /// has taken its place.
-    fn finish_push<'a>(&'a self, push: &'a DuePush, result: PushResult) -> StoreFuture<'a, ()>;
+    /// Ends a claim. A message that is finished leaves the queue, unless a newer one has taken its
+    /// place. What is known of the push service is kept by its address for this browser, also if
+    /// the subscription was removed meanwhile.
+    fn finish_push<'a>(&'a self, push: &'a DuePush, done: PushDone) -> StoreFuture<'a, ()>;
 }
 
 /// A new subscription.
@@ -87,7 +90,7 @@ pub struct DuePush {
     pub subscription: u64,
     /// Where it is sent.
     pub to: NewPushSubscription,
-    /// How many attempts have failed in a row.
+    /// How many attempts at its address have failed in a row.
     pub failures: u32,
     /// The topic of the message.
     pub topic: Topic,
@@ -102,23 +105,67 @@ pub struct DuePush {
     pub is_wanted: bool,
 }
 
+/// A request for messages to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PushClaim {
+    /// The time, in milliseconds since 1970.
+    pub now_ms: u64,
+    /// When the claim ends.
+    pub until_ms: u64,
+    /// The most messages.
+    pub max: usize,
+    /// The most messages that are claimed for one user at one time, with those of earlier calls.
+    pub user_max: usize,
+}
+
 /// The result of an attempt to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PushResult {
-    /// The message was sent, or is not to be sent.
-    Sent,
-    /// The message is sent again after this time, in milliseconds since 1970.
-    Failed {
-        /// The time.
+pub struct PushDone {
+    /// When it ended, in milliseconds since 1970.
+    pub now_ms: u64,
+    /// Whether the message is not sent again.
+    pub is_finished: bool,
+    /// What is known of the push service now.
+    pub service: PushService,
+}
+
+/// What is known of the push service of a browser after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushService {
+    /// Nothing was sent.
+    NotAsked,
+    /// It has answered.
+    Works,
+    /// It has not answered as it should.
+    Fails {
+        /// When it is asked again, in milliseconds since 1970.
         retry_ms: u64,
     },
     /// The browser has ended the subscription.
     Gone,
 }
 
+/// How many subscriptions there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PushCount {
+    /// All of them.
+    pub subscriptions: u64,
+    /// Those with a message that could be sent now.
+    pub ready: u64,
+    /// Addresses of push services that have failed, also those of subscriptions that were removed.
+    pub failing: u64,
+}
+
 /// Entries of one topic that are looked at in one call: older ones of a topic that has more are
 /// passed over.
 pub const PUSH_LOOKED_AT_MAX: u64 = 1_000;
+
+/// Failing addresses of a user that are remembered. Beyond it a new subscription waits like the
+/// one that has failed most often, so that a new address is no way around the pauses.
+pub const PUSH_FAILURES_MAX: usize = 20;
+
+/// How long the failures of an address are remembered after its pause has ended, in milliseconds.
+pub const PUSH_FAILURES_KEPT_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Whether a level that a user has chosen, or the default, lets a message through.
 fn lets_through(level: Level, is_mentioned: bool) -> bool {

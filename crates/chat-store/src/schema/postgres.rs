@@ -175,4 +175,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../migrations/postgres/0017_outgoing.down.sql"),
         loses: &[lost::OUTGOING],
     },
+    Step {
+        version: 18,
+        name: "push_shares",
+        up: include_str!("../../migrations/postgres/0018_push_shares.up.sql"),
+        down: include_str!("../../migrations/postgres/0018_push_shares.down.sql"),
+        loses: &[],
+    },
 ];

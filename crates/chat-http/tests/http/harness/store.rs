@@ -14,8 +14,8 @@ use chat_store::{
     Delivery, DeliveryDone, DuePush, EventLog, FileRepository, Invite, InvitePosition, InviteRefused,
     InvitesOf, ListedReport, ListedRoom, LogPosition, MemoryStore, MessageReactions, MessagesOf, NewBan,
     NewBot, NewInvite, NewOutgoingWebhook, NewPasswordLink, NewPushSubscription, NewReport, NewUser,
-    NewWebhook, OutgoingCount, OutgoingRepository, OutgoingWebhook, PasswordChange, ProfileField,
-    PushRepository, PushResult, RegistrationTerms, Report, ReportState, ReportsOf, RoleChange,
+    NewWebhook, OutgoingCount, OutgoingRepository, OutgoingWebhook, PasswordChange, ProfileField, PushClaim,
+    PushCount, PushDone, PushRepository, RegistrationTerms, Report, ReportState, ReportsOf, RoleChange,
     RoomRepository, SearchIndex, SearchPage, SearchQuery, ServerProfile, Session, SessionRepository,
     StoreError, StoreFuture, Subject, User, UserRepository, Webhook,
 };
@@ -539,7 +539,7 @@ impl PushRepository for Store {
         self.write(self.memory.unsubscribe_push(session))
     }
 
-    fn sweep_push_subscriptions(&self, now_ms: u64) -> StoreFuture<'_, u64> {
+    fn sweep_push_subscriptions(&self, now_ms: u64) -> StoreFuture<'_, PushCount> {
         self.memory.sweep_push_subscriptions(now_ms)
     }
 
@@ -556,12 +556,12 @@ impl PushRepository for Store {
         self.memory.queue_pushes(topics, since_ms, due_ms)
     }
 
-    fn claim_pushes(&self, now_ms: u64, until_ms: u64, max: usize) -> StoreFuture<'_, Vec<DuePush>> {
-        self.memory.claim_pushes(now_ms, until_ms, max)
+    fn claim_pushes(&self, claim: PushClaim) -> StoreFuture<'_, Vec<DuePush>> {
+        self.memory.claim_pushes(claim)
     }
 
-    fn finish_push<'a>(&'a self, push: &'a DuePush, result: PushResult) -> StoreFuture<'a, ()> {
-        self.memory.finish_push(push, result)
+    fn finish_push<'a>(&'a self, push: &'a DuePush, done: PushDone) -> StoreFuture<'a, ()> {
+        self.memory.finish_push(push, done)
     }
 }
 
