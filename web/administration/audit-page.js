@@ -12,7 +12,8 @@ import { sentenceOf } from "./wording.js";
 
 export class AuditPage {
   #parts = listOf("audit", "audit");
-  node = make("div", { class: "audit" }, make("p", { class: "quiet", "data-t": "auditHint" }), this.#parts.node);
+  /** A long list without buttons: the focus lets the keys scroll it. */
+  node = make("div", { class: "audit", tabindex: "0" }, make("p", { class: "quiet", "data-t": "auditHint" }), this.#parts.node);
   #desk;
   /** @type {Pages<AuditEntry>} */
   #pages;

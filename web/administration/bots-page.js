@@ -173,7 +173,7 @@ export class BotsPage {
     const isMade = await askWith({
       question: t.outgoingQuestion(apart(name)),
       hint: t.outgoingHint,
-      yes: t.makeOutgoing,
+      yes: t.addOutgoing,
       fields: [fieldOf(url, "outgoingUrl"), fieldOf(room, "botRoom"), fieldOf(only, "outgoingWhat")],
       act: async () => {
         const order = { room: room.value, url: url.value.trim(), only_mentions: only.value === "mentions" };

@@ -74,7 +74,7 @@ scenario("the first administrator invites by a link, and who comes with it is in
   await hasNoBarriers(anna.page, ".once");
   await anna.context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await anna.page.locator(".once").getByRole("button", { name: "Copy link" }).click();
-  await shows(anna, ".once .said", "copied");
+  await shows(anna, ".once .said", "Copied");
   assert.equal(await anna.page.evaluate(() => navigator.clipboard.readText()), link);
   await anna.page.locator(".once").getByRole("button", { name: "Close" }).click();
   await shows(anna, "#invites li", "0 of 1 used");
@@ -297,7 +297,7 @@ scenario("a bot posts by its token and its webhook, is seen to be a bot, and is 
   assert.match(token, /^bot_\w{20,}$/);
   await anna.context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await anna.page.locator(".once").getByRole("button", { name: "Copy" }).click();
-  await shows(anna, ".once .said", "copied");
+  await shows(anna, ".once .said", "Copied");
   assert.equal(await anna.page.evaluate(() => navigator.clipboard.readText()), token);
   await anna.page.locator(".once").getByRole("button", { name: "Close" }).click();
   await robot.waitFor();
@@ -367,11 +367,11 @@ scenario("messages of a room go to the address of a program, and the settings sa
     await anna.page.locator("#bots [data-name=Robot] .more").click();
     await anna.page.locator("#bot-menu:popover-open").getByRole("menuitem", { name: "Send messages to a program" }).click();
     await anna.page.fill("#outgoing-url", "bot.example");
-    await asked.getByRole("button", { name: "Send messages to a program" }).click();
+    await asked.getByRole("button", { name: "Add the address" }).click();
     await shows(anna, "dialog.ask .error", "Please enter the https address");
     await hasNoBarriers(anna.page, "dialog.ask");
     await anna.page.fill("#outgoing-url", url);
-    await asked.getByRole("button", { name: "Send messages to a program" }).click();
+    await asked.getByRole("button", { name: "Add the address" }).click();
     await anna.page.locator("#once-link").waitFor();
     assert.match(await anna.page.inputValue("#once-link"), /^whsec_/);
     await asked.getByRole("button", { name: "Close" }).click();

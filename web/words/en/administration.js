@@ -114,6 +114,7 @@ export const administration = {
   outgoingQuestion: (name) => `Where should messages for ${name} be sent?`,
   outgoingHint: "Each new message of the room is posted to this address, with a signature.",
   outgoingUrl: "Address",
+  addOutgoing: "Add the address",
   outgoingWhat: "Which messages",
   outgoingAll: "All",
   outgoingOnlyMentions: "Those that mention the bot",

@@ -113,6 +113,7 @@ export const administration = {
   outgoingQuestion: (/** @type {string} */ name) => `Куда отправлять сообщения для бота ${name}?`,
   outgoingHint: "Новые сообщения комнаты будут приходить на\u00a0этот адрес с\u00a0подписью.",
   outgoingUrl: "Адрес",
+  addOutgoing: "Добавить адрес",
   outgoingWhat: "Какие сообщения",
   outgoingAll: "Все",
   outgoingOnlyMentions: "Где упомянут бот",
