@@ -35,7 +35,7 @@ export const administration = {
   // The chat.
   doorPreview: "Так вход увидят гости",
   serverWelcome: "Приветствие",
-  serverWelcomeHint: "Его прочтут те, кто ещё не вошёл. До 500 символов.",
+  serverWelcomeHint: "Его прочтут те, кто ещё не вошёл. До 500\u00a0символов.",
   accent: "Цвет",
   accents: { blue: "Синий", green: "Зелёный", violet: "Фиолетовый", orange: "Оранжевый", red: "Красный", teal: "Бирюзовый", pink: "Розовый", graphite: "Графитовый" },
   logo: "Логотип",
