@@ -22,11 +22,10 @@ use bytes::Bytes;
 use chat_core::{Entry, MessagesFrom, PageLimits, Topic};
 use chat_shard::{causes, now_ms};
 use chat_store::{DuePush, PushClaim, PushDone, PushService, StoreError};
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use tokio::sync::{Notify, OnceCell};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -169,11 +168,13 @@ pub(crate) async fn keep_pushing(app: Arc<App>, stopping: CancellationToken) {
     if !app.options.push.enabled {
         return;
     }
+    let mut sending = JoinSet::new();
     tokio::select! {
         () = stopping.cancelled() => {}
         () = fill_queue(&app) => {}
-        () = send_queue(&app) => {}
+        () = send_queue(&app, &mut sending) => {}
     }
+    sending.shutdown().await;
 }
 
 /// Fills the queue from the log.
@@ -237,10 +238,10 @@ fn since_ms(app: &App) -> u64 {
     now_ms().saturating_sub(milliseconds(app.options.push.max_age))
 }
 
-/// Sends what is due.
-async fn send_queue(app: &App) {
+/// Sends what is due, each message in a task of its own: one that has the only writer of the store has to go
+/// on while this one waits for the writer.
+async fn send_queue(app: &Arc<App>, sending: &mut JoinSet<()>) {
     let options = &app.options.push;
-    let mut sending = FuturesUnordered::new();
     let mut next = Instant::now();
     loop {
         let free = options.requests_max.saturating_sub(sending.len());
@@ -255,14 +256,18 @@ async fn send_queue(app: &App) {
                     user_max: options.user_requests_max,
                 };
                 match app.parts.push.claim_pushes(claim).await {
-                    Ok(due) => sending.extend(due.into_iter().map(|push| deliver(app, push))),
+                    Ok(due) => {
+                        for push in due {
+                            sending.spawn(deliver(Arc::clone(app), push));
+                        }
+                    }
                     Err(error) => app.store_health.failed(StoreUse::Pushes, &error, Instant::now()),
                 }
             }
         }
         tokio::select! {
             // There may be more for the same user.
-            Some(()) = sending.next() => next = next.min(Instant::now() + COLLECT_SENT),
+            Some(_) = sending.join_next() => next = next.min(Instant::now() + COLLECT_SENT),
             () = tokio::time::sleep_until(next), if free > 0 => {}
         }
     }
@@ -270,8 +275,8 @@ async fn send_queue(app: &App) {
 
 /// Sends one message to one browser, and says so to the store. If that fails, the message is sent
 /// again once the claim has ended.
-async fn deliver(app: &App, push: DuePush) {
-    let result = match send(app, &push).await {
+async fn deliver(app: Arc<App>, push: DuePush) {
+    let result = match send(&app, &push).await {
         Ok(sent) => {
             app.metrics.pushed(sent.outcome());
             app.parts.push.finish_push(&push, sent.done(push.failures, now_ms())).await

@@ -16,13 +16,12 @@ use bytes::Bytes;
 use chat_core::{Entry, MessagesFrom, PageLimits, Topic};
 use chat_shard::{causes, now_ms};
 use chat_store::{Delivery, DeliveryDone, DueMessage, Receiver, StoreError};
-use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use futures_util::stream::FuturesUnordered;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use ipnet::IpNet;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -104,16 +103,19 @@ pub(crate) fn outgoing(options: &HttpOptions) -> Outgoing {
 /// Delivers messages until the server stops. What is being delivered then is delivered again by
 /// the next server.
 pub(crate) async fn keep_delivering(app: Arc<App>, stopping: CancellationToken) {
+    let mut running = JoinSet::new();
     tokio::select! {
         () = stopping.cancelled() => {}
-        () = deliver_all(&app) => {}
+        () = deliver_all(&app, &mut running) => {}
     }
+    running.shutdown().await;
 }
 
-async fn deliver_all(app: &App) {
+/// Claims messages, and delivers those of each claim in a task of its own: one that has the only writer of
+/// the store has to go on while this one waits for the writer.
+async fn deliver_all(app: &Arc<App>, running: &mut JoinSet<()>) {
     let webhooks = &app.webhooks;
     let claim_ms = milliseconds(app.options.webhooks.timeout + CLAIM_MARGIN);
-    let mut running = FuturesUnordered::new();
     let mut sweep_due = Instant::now();
     let mut next = Instant::now();
     loop {
@@ -131,7 +133,9 @@ async fn deliver_all(app: &App) {
                     if due.len() == free {
                         next = Instant::now();
                     }
-                    running.extend(due.into_iter().map(|delivery| deliver(app, delivery)));
+                    for delivery in due {
+                        running.spawn(deliver(Arc::clone(app), delivery));
+                    }
                 }
                 Err(error) => app.store_health.failed(StoreUse::Webhooks, &error, Instant::now()),
             }
@@ -139,7 +143,7 @@ async fn deliver_all(app: &App) {
         let wake = if may_claim { next.min(sweep_due) } else { sweep_due };
         tokio::select! {
             // There may be more for the same receiver.
-            Some(()) = running.next() => next = Instant::now(),
+            Some(_) = running.join_next() => next = Instant::now(),
             () = webhooks.changed.notified() => next = next.min(Instant::now() + COLLECT),
             () = tokio::time::sleep_until(wake) => {}
         }
@@ -164,8 +168,8 @@ async fn count(app: &App) -> Duration {
 
 /// Delivers the messages of one claim, and says so to the store. If that fails, they are delivered
 /// again once the claim has ended.
-async fn deliver(app: &App, delivery: Delivery) {
-    let result = match attempt(app, &delivery).await {
+async fn deliver(app: Arc<App>, delivery: Delivery) {
+    let result = match attempt(&app, &delivery).await {
         Ok(done) => {
             log_changes(&delivery, &done.receiver);
             app.parts.outgoing.finish_delivery(&delivery, &done).await
