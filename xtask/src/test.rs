@@ -12,7 +12,7 @@ use crate::page::{BROWSER, NODE, TOOLS};
 use crate::postgres::POSTGRES;
 use crate::s3::S3;
 use crate::sdk::PYTHON;
-use crate::tools::{CADDY, FAIL2BAN, KOSOKU, NGINX, PEBBLE, PROMTOOL, SLOWHTTPTEST};
+use crate::tools::{CADDY, FAIL2BAN, KOSOKU, NGINX, PEBBLE, PROMTOOL, SCHEMATHESIS, SLOWHTTPTEST};
 use crate::{page, prove, sdk};
 
 /// Runs all steps, or the named ones, up to the first that fails, and prints
@@ -88,6 +88,13 @@ const STEPS: &[Step] = &[
         wants: &[POSTGRES],
         is_behind_build: true,
         ..Step::cargo("prove", &["quick"])
+    },
+    // The HTTP calls of the server that was built above, as the document describes them.
+    Step {
+        program: Program { name: "prove", command: || prove::program("debug").map(Command::new) },
+        needs: &[SCHEMATHESIS],
+        is_behind_build: true,
+        ..Step::cargo("api-fuzz", &["api"])
     },
     Step {
         program: Program { name: "tsc", command: page::types },

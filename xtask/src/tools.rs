@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::apt;
@@ -45,7 +45,14 @@ pub(crate) const CADDY: Component =
 pub(crate) const KOSOKU: Component = Component {
     name: "kosoku",
     install: "pip install kosoku==0.1.0",
-    find: || is_installed("kosoku") || kosoku().is_file() || (install_kosoku() && kosoku().is_file()),
+    find: || is_there_with_pip("kosoku", KOSOKU.install),
+};
+
+/// Makes requests from `docs/openapi.yaml`.
+pub(crate) const SCHEMATHESIS: Component = Component {
+    name: "schemathesis",
+    install: "pip install schemathesis==4.32.5",
+    find: || is_there_with_pip("schemathesis", SCHEMATHESIS.install),
 };
 
 /// Whether the tests will find the program. On Debian, its package is unpacked into
@@ -79,23 +86,25 @@ fn unpack(program: &str, package: &str) -> bool {
     })
 }
 
-/// Installs a package of PyPI into an environment of its own. On Debian, Python has `venv` in a
-/// package of its own.
-fn install_kosoku() -> bool {
-    let folder = crate::root().join("target/tools/kosoku");
+/// Whether a program in Python is there, after `install`, in an environment of its own below
+/// `target/tools`, if it was missing.
+fn is_there_with_pip(program: &str, install: &str) -> bool {
+    let folder = crate::root().join("target/tools").join(program);
+    let is_there = || folder.join("bin").join(program).is_file();
+    is_there() || is_installed(program) || (install_with_pip(program, install, &folder) && is_there())
+}
+
+/// On Debian, Python has `venv` in a package of its own.
+fn install_with_pip(program: &str, install: &str, folder: &Path) -> bool {
     let make = || {
         let mut python = Command::new("python3");
-        python.args(["-m", "venv"]).arg(&folder).stdout(Stdio::null()).stderr(Stdio::null());
+        python.args(["-m", "venv"]).arg(folder).stdout(Stdio::null()).stderr(Stdio::null());
         succeeds(&mut python)
     };
     let mut pip = Command::new(folder.join("bin/pip"));
-    apt::announce("kosoku")
+    apt::announce(program)
         && (make() || (apt::may_install() && apt::install("python3-venv", &["python3-venv"]) && make()))
-        && succeeds(pip.args(["--quiet", "install"]).args(KOSOKU.install.split(' ').skip(2)))
-}
-
-fn kosoku() -> PathBuf {
-    crate::root().join("target/tools/kosoku/bin/kosoku")
+        && succeeds(pip.args(["--quiet"]).args(install.split(' ').skip(1)))
 }
 
 fn folder() -> PathBuf {

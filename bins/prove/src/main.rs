@@ -35,13 +35,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Scenario {
-    /// `kill` on SQLite and Postgres, for half a minute each, and `files` on SQLite: part of
-    /// `cargo xtask test`.
+    /// `kill` and `webhooks` on SQLite and Postgres, for half a minute each, and `files` on SQLite:
+    /// part of `cargo xtask test`.
     Quick,
     /// `kill -9` at random moments, behind a bad network.
     Kill(Workload),
     /// `kill -9` at random moments, while files are uploaded, sent and deleted.
     Files(Files),
+    /// `kill -9` at random moments, while messages are delivered to outgoing webhooks.
+    Webhooks(Deliveries),
+    /// `kill -9` at random moments, while browsers are notified.
+    Pushes(Deliveries),
+    /// The HTTP calls, as `docs/openapi.yaml` describes them; needs Schemathesis. Part of `cargo xtask test`.
+    Api(Api),
     /// Power cuts, on an ext4 of its own, while users talk and upload files; needs root.
     Cut(Workload),
     /// Forced retries: acknowledgements that do not arrive.
@@ -124,6 +130,29 @@ pub(crate) struct Files {
 }
 
 #[derive(Args)]
+pub(crate) struct Deliveries {
+    /// The store of the messages.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    pub(crate) store: Store,
+    /// Kills.
+    #[arg(long, default_value_t = 25)]
+    pub(crate) kills: usize,
+    /// The seed of all random choices; a new one for each run by default.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+}
+
+#[derive(Args)]
+pub(crate) struct Api {
+    /// Random requests of each call.
+    #[arg(long, default_value_t = 15)]
+    pub(crate) examples: usize,
+    /// The seed of the requests.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Args)]
 pub(crate) struct Retry {
     /// Retries to force.
     #[arg(long, default_value_t = 10_000)]
@@ -178,6 +207,9 @@ async fn run(scenario: Scenario) -> Result<Vec<Verdict>, Box<dyn Error>> {
         Scenario::All => return scenarios::all().await,
         Scenario::Kill(workload) => scenarios::kill::kill(&workload).await?,
         Scenario::Files(options) => scenarios::files::files(&options).await?,
+        Scenario::Webhooks(options) => scenarios::deliveries::webhooks(&options).await?,
+        Scenario::Pushes(options) => scenarios::deliveries::pushes(&options).await?,
+        Scenario::Api(options) => scenarios::api::api(&options).await?,
         Scenario::Cut(workload) => scenarios::cut::cut(&workload).await?,
         Scenario::Retry(options) => scenarios::retry::retry(&options).await?,
         Scenario::Resume(options) => scenarios::resume::resume(&options).await?,

@@ -1,8 +1,10 @@
 //! The scenarios, one for each promise.
 
+pub(crate) mod api;
 pub(crate) mod clocks;
 pub(crate) mod cut;
 pub(crate) mod database_away;
+pub(crate) mod deliveries;
 pub(crate) mod descriptors;
 pub(crate) mod everyone;
 pub(crate) mod failed_writes;
@@ -20,7 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::ledger::Findings;
 use crate::server::Store;
-use crate::{Everyone, Files, Resume, Retry, Workload};
+use crate::{Deliveries, Everyone, Files, Resume, Retry, Workload};
 
 /// The result of a scenario, in one line.
 pub(crate) enum Verdict {
@@ -54,6 +56,9 @@ pub(crate) async fn quick() -> Result<Vec<Verdict>, Box<dyn Error>> {
         verdicts.push(kill::kill(&workload).await?);
     }
     verdicts.push(files::files(&Files { store: Store::Sqlite, kills: 5, seed: None }).await?);
+    for store in [Store::Sqlite, Store::Postgres] {
+        verdicts.push(deliveries::webhooks(&Deliveries { store, kills: 3, seed: None }).await?);
+    }
     Ok(verdicts)
 }
 
@@ -63,6 +68,8 @@ pub(crate) async fn all() -> Result<Vec<Verdict>, Box<dyn Error>> {
     for store in [Store::Sqlite, Store::Postgres] {
         verdicts.push(kill::kill(&Workload { store, ..Workload::default() }).await?);
         verdicts.push(files::files(&Files { store, kills: 40, seed: None }).await?);
+        verdicts.push(deliveries::webhooks(&Deliveries { store, kills: 25, seed: None }).await?);
+        verdicts.push(deliveries::pushes(&Deliveries { store, kills: 25, seed: None }).await?);
     }
     verdicts.push(cut::cut(&Workload { kills: 5, ..Workload::default() }).await?);
     verdicts.push(retry::retry(&Retry { retries: 10_000, store: Store::Sqlite }).await?);

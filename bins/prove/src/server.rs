@@ -159,6 +159,21 @@ impl Server {
         self.spawn().await
     }
 
+    /// Runs another command of the binary on the same data, such as `bot list`, and returns what it
+    /// prints.
+    pub(crate) async fn command(&self, words: &[&str]) -> Result<String, Box<dyn Error>> {
+        let mut command = Command::new(std::env::current_exe()?.with_file_name("server"));
+        command.env_clear().arg("--data-dir").arg(self.data()).args(&self.plan.flags);
+        if let Some(database) = &self.database {
+            command.args(["--database-url", &database.text]);
+        }
+        let output = command.args(words).stdin(Stdio::null()).output().await?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     /// Memory that the server has in use (proc(5), `statm`).
     pub(crate) fn resident_bytes(&self) -> Result<u64, Box<dyn Error>> {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid()?))?;
