@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chat_core::{Commit, PresenceChange, Receipt, RoomChange, Subscription, TypingChange};
+use chat_core::{
+    Commit, Entry, FileId, Missed, PresenceChange, Receipt, RoomChange, Subscription, TypingChange,
+};
 use tokio::sync::oneshot;
 
 use crate::files_hook::FilesHook;
@@ -105,13 +107,49 @@ impl Bus {
     /// Pushes a commit to the shards that it concerns, see [`Routing::deliveries`], after the
     /// hook was told which files it takes back.
     pub(crate) fn publish(&self, commit: &Commit, origins: &[(Origin, usize)]) {
-        self.files_taken_back.call(&commit.files_taken_back);
+        self.take_back(&commit.files_taken_back);
+        self.push(commit, origins);
+        self.followers.publish(&commit.entries);
+        self.stored(&commit.entries);
+    }
+
+    /// Tells the hook which files a commit takes back, before anybody else learns of it.
+    pub(crate) fn take_back(&self, files: &[FileId]) {
+        self.files_taken_back.call(files);
+    }
+
+    /// Tells the hooks which entries this server has stored.
+    pub(crate) fn stored(&self, entries: &[Arc<Entry>]) {
+        self.stored.call(entries);
+    }
+
+    /// Pushes changes and entries whose receipts come later, or belong to another server.
+    pub(crate) fn deliver(&self, changes: Vec<RoomChange>, entries: Vec<Arc<Entry>>) {
+        let commit = Commit { changes, entries, ..Commit::default() };
+        self.push(&commit, &[]);
+        self.followers.publish(&commit.entries);
+    }
+
+    /// Pushes the receipts of a commit whose entries were [delivered](Self::deliver).
+    pub(crate) fn answer(&self, commit: &Commit, origins: &[(Origin, usize)]) {
+        let receipts = commit.receipts.clone();
+        self.push(&Commit { receipts, ..Commit::default() }, origins);
+    }
+
+    /// Pushes that entries are stored, which their subscribers read from the log.
+    pub(crate) fn miss(&self, missed: &Missed) {
+        self.followers.miss(missed);
+        let subscribers = self.lock().subscribers(&missed.topic);
+        for shard in subscribers {
+            self.inboxes[shard].push(Item::Missed(vec![missed.clone()]));
+        }
+    }
+
+    fn push(&self, commit: &Commit, origins: &[(Origin, usize)]) {
         let deliveries = self.lock().deliveries(commit, origins, self.inboxes.len());
         for (shard, item) in deliveries {
             self.inboxes[shard].push(item);
         }
-        self.followers.publish(&commit.entries);
-        self.stored.call(&commit.entries);
         if origins.iter().any(|(origin, _)| matches!(origin, Origin::Call(_))) {
             self.answer_calls(receipts_of_calls(commit.receipts.clone(), origins));
         }
@@ -128,11 +166,7 @@ impl Bus {
     /// Pushes the entries that a retry found stored to all subscribers, see [`retried`].
     pub(crate) fn publish_retried(&self, commit: &Commit, now_ms: u64) {
         for missed in retried(&commit.receipts, now_ms) {
-            self.followers.miss(&missed);
-            let subscribers = self.lock().subscribers(&missed.topic);
-            for shard in subscribers {
-                self.inboxes[shard].push(Item::Missed(vec![missed.clone()]));
-            }
+            self.miss(&missed);
         }
     }
 
@@ -176,7 +210,7 @@ const CALLS_SWEEP: u64 = 256;
 mod tests {
     use std::task::Waker;
 
-    use chat_core::{DraftId, FileId, Missed, Outcome, Receipt, RoomName, Topic};
+    use chat_core::{DraftId, Outcome, RoomName, Topic};
 
     use super::*;
 

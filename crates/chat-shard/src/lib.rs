@@ -79,6 +79,8 @@ mod change_error;
 #[cfg(feature = "sockets")]
 mod clock;
 #[cfg(feature = "sockets")]
+mod cluster;
+#[cfg(feature = "sockets")]
 mod files_hook;
 #[cfg(feature = "sockets")]
 mod followers;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::Bus;
 use crate::causes::causes;
 use crate::clock::now_ms;
+use crate::cluster::Cluster;
 use crate::hooks::{HookFuture, HookSet, apply, proposed};
 use crate::log_queue::{Batch, LogQueue, QueuedChange, Work, drafts_by_lane};
 use crate::metrics::AppendMetrics;
@@ -35,6 +36,8 @@ pub(crate) struct LogWriter {
 struct Shared {
     log: Arc<dyn EventLog>,
     bus: Arc<Bus>,
+    /// The way of commits to the bus where the database may have several servers.
+    cluster: Option<Arc<Cluster>>,
     /// Locked once for each turn with drafts, and twice for each batch. The hubs'
     /// credits bound what they wait for; the queue's cap bounds what they have given
     /// up while the log hangs.
@@ -63,6 +66,7 @@ impl LogWriter {
     pub(crate) fn new(
         log: Arc<dyn EventLog>,
         bus: Arc<Bus>,
+        cluster: Option<Arc<Cluster>>,
         options: &ShardOptions,
         metrics: AppendMetrics,
         failed: CancellationToken,
@@ -72,6 +76,7 @@ impl LogWriter {
             queue: Mutex::new(LogQueue::new(lanes, bus.shards(), options.append_queue_max)),
             log,
             bus,
+            cluster,
             wake: (0..lanes).map(|_| Notify::new()).collect(),
             closed: AtomicBool::new(false),
             failing: Arc::default(),
@@ -109,7 +114,7 @@ impl LogWriter {
             return answered;
         }
         let lane = log.lane(&Topic::Room(wanted.room().clone()));
-        if self.shared.queue().change(lane, wanted, now_ms(), answer) {
+        if self.shared.queue().change(lane, wanted, self.shared.now_ms(), answer) {
             wake[lane].notify_one();
         } else {
             tracing::warn!("a change of a room was refused, because too many wait");
@@ -243,12 +248,17 @@ impl Shared {
             return bus.publish_failure(failure);
         }
         let started = Instant::now();
-        match log.append(&batch.drafts, now_ms()).await {
-            Ok(commit) => {
+        match log.append_recorded(&batch.drafts, self.now_ms()).await {
+            Ok((commit, record)) => {
                 metrics.stored(&commit, started.elapsed());
                 self.queue().stored(&batch);
-                bus.publish(&commit, &batch.origins);
-                bus.publish_retried(&commit, now_ms());
+                match (&self.cluster, record) {
+                    (Some(cluster), Some(record)) => cluster.commit(record, commit, batch.origins),
+                    _ => {
+                        bus.publish(&commit, &batch.origins);
+                        bus.publish_retried(&commit, now_ms());
+                    }
+                }
                 self.recovered(outage);
             }
             Err(error) => {
@@ -316,6 +326,11 @@ impl Shared {
                 tokio::time::sleep(pause).await;
             }
         }
+    }
+
+    /// The time of what is stored now.
+    fn now_ms(&self) -> u64 {
+        self.cluster.as_ref().map_or_else(now_ms, |cluster| cluster.now_ms())
     }
 
     fn count_failure(&self, outage: &mut Option<Outage>, started: Instant) {

@@ -71,6 +71,7 @@ pub(crate) struct Shard {
 /// The parts that a shard is started with.
 pub(crate) struct ShardParts {
     pub(crate) index: usize,
+    pub(crate) hub_id: u32,
     pub(crate) options: Arc<ShardOptions>,
     pub(crate) seed: Seed,
     pub(crate) inbox: Arc<SharedInbox>,
@@ -98,7 +99,7 @@ struct Draining {
 impl Shard {
     pub(crate) fn new(parts: ShardParts) -> Self {
         let hub = HubOptions {
-            id: u32::try_from(parts.index).expect("at most SHARDS_MAX"),
+            id: parts.hub_id,
             epoch: parts.log.epoch().into(),
             ask_before_join: parts.options.hooks.get().is_some_and(|hooks| hooks.judges_joins()),
             topics_side_by_side: parts.writer.lanes() > 1,

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::arrival::{Arrival, RoomInUse};
 use crate::bus::Bus;
 use crate::change_error::ChangeError;
+use crate::cluster::Cluster;
 use crate::followers::{Entries, Followers};
 use crate::log_writer::LogWriter;
 use crate::marks_writer::MarksWriter;
@@ -51,6 +52,8 @@ pub struct Shards {
     tasks: TaskTracker,
     /// Cancelled when a shard or a lane's task has panicked.
     failed: CancellationToken,
+    /// Ends the task that reads what other servers commit.
+    stopping: CancellationToken,
     metrics: Metrics,
     /// The number of the log's lanes whose last batch failed.
     last_append_failed: Arc<AtomicUsize>,
@@ -78,9 +81,15 @@ impl Shards {
             .with_stored_hook(options.stored.clone());
         let bus = Arc::new(bus);
         let (tasks, failed) = (TaskTracker::new(), CancellationToken::new());
+        let cluster = Cluster::of(&log, &bus, &failed);
+        let stopping = CancellationToken::new();
+        if let Some(cluster) = &cluster {
+            tasks.spawn(Arc::clone(cluster).run(stopping.clone()));
+        }
         let (writer, writing) = LogWriter::new(
             Arc::clone(&log),
             Arc::clone(&bus),
+            cluster.clone(),
             &options,
             metrics.appends.clone(),
             failed.clone(),
@@ -93,6 +102,7 @@ impl Shards {
         for (index, inbox) in inboxes.iter().enumerate() {
             let parts = ShardParts {
                 index,
+                hub_id: hub_id(index, cluster.as_deref()),
                 options: Arc::clone(&options),
                 // Clients choose names, and must not know which of them collide.
                 seed: Seed(RandomState::new().hash_one(0), RandomState::new().hash_one(1)),
@@ -120,6 +130,7 @@ impl Shards {
             options,
             tasks,
             failed,
+            stopping,
             metrics,
             last_append_failed,
         })
@@ -351,6 +362,7 @@ impl Shards {
             tracing::error!("the threads of the shards could not be joined");
         }
         self.writer().take();
+        self.stopping.cancel();
         self.tasks.close();
         self.tasks.wait().await;
         self.followers.end();
@@ -381,8 +393,15 @@ impl Shards {
     }
 }
 
+/// The id of a shard's hub: that of no other hub, of no server on the same database.
+fn hub_id(shard: usize, cluster: Option<&Cluster>) -> u32 {
+    let alone = || u32::try_from(shard).expect("at most SHARDS_MAX");
+    cluster.and_then(|cluster| cluster.hub_id(shard)).unwrap_or_else(alone)
+}
+
 impl Drop for Shards {
     fn drop(&mut self) {
+        self.stopping.cancel();
         for inbox in &self.inboxes {
             inbox.push(Item::Other(Control::Stop));
         }

@@ -66,6 +66,7 @@ mod changes;
 mod columns;
 mod directory;
 mod error;
+mod feed;
 #[cfg(feature = "databases")]
 mod files;
 #[cfg(feature = "databases")]
@@ -117,6 +118,7 @@ pub use administration::{
 pub use backup::{BACKUP_PART_BYTES, Backup, BackupContents, BackupFile, ExistingData, RestoreTarget};
 pub use bots::{BOTS_MAX, Bot, BotRepository, NewBot, NewWebhook, WEBHOOKS_MAX, Webhook};
 pub use error::StoreError;
+pub use feed::{FEED_BEAT_MS, FEED_KEPT_MS, Feed, FeedRead};
 pub use memory::MemoryStore;
 pub use outgoing::{
     DELIVERIES_AT_ONCE, Delivery, DeliveryDone, DueMessage, NewOutgoingWebhook, OUTGOING_MAX, OutgoingCount,

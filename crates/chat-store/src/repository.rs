@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use chat_cluster::Record;
 use chat_core::{
     Answer, AttachedFile, ChangeRefused, Commit, Conversations, Draft, Emoji, FileId, FileQuotas,
     FileRefused, FilesUsage, FoundFile, Memberships, MessagesFrom, Page, PageFrom, PageLimits, Query,
@@ -11,7 +12,7 @@ use chat_core::{
     UserMark, Username, WantedChange,
 };
 
-use crate::{Retention, StoreError, TrimPosition, Trimmed};
+use crate::{Feed, Retention, StoreError, TrimPosition, Trimmed};
 
 /// The future result of a call. It is boxed, so that a store can be chosen at run time
 /// without a type parameter in the signatures of its callers.
@@ -216,6 +217,22 @@ pub trait EventLog: Send + Sync {
     /// [`Batch::decide`](chat_core::Batch::decide) has the rule for each draft. Entries
     /// are stamped `max(now_ms, the topic's last stamp)`.
     fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> StoreFuture<'a, Commit>;
+
+    /// The same, and what the [feed](Self::feed) has of the commit; `None` if the other servers need
+    /// not know of it, or there can be none.
+    fn append_recorded<'a>(
+        &'a self,
+        drafts: &'a [Draft],
+        now_ms: u64,
+    ) -> StoreFuture<'a, (Commit, Option<Record>)> {
+        Box::pin(async move { Ok((self.append(drafts, now_ms).await?, None)) })
+    }
+
+    /// What the servers on this database tell each other; `None` (the default) if there can be one
+    /// server only.
+    fn feed(&self) -> Option<&dyn Feed> {
+        None
+    }
 
     /// The number of lanes: of batches that the log can store at the same time. A caller
     /// has one batch at a time in each lane, so that the drafts of a topic, which has one

@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 /// The newest schema.
-const NEWEST: i64 = 18;
+const NEWEST: i64 = 19;
 
 async fn connect(database: &TestDatabase) -> PgConnection {
     database.text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
@@ -169,6 +169,7 @@ async fn a_new_database_goes_up_and_down() {
         assert!(stores.users.find_user(&name("bob")).await.unwrap().unwrap().created_at_ms > 0);
         stores.close().await;
         for name in [
+            "feed",
             "push_shares",
             "outgoing",
             "subjects",
@@ -220,6 +221,7 @@ async fn undoing_the_step_of_administrators_names_the_roles_that_it_deletes() {
     let Some(database) = TestDatabase::migrated() else { return };
     run(&database, "INSERT INTO administrators VALUES ('alice', 1), ('bob', 1)").await;
     for name in [
+        "feed",
         "push_shares",
         "outgoing",
         "subjects",
@@ -301,7 +303,8 @@ async fn a_changed_or_newer_schema_is_refused_and_left_as_it_is() {
     run(
         &database,
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-         VALUES (1000, 'later', TRUE, '', 0)",
+         VALUES (1000, 'later', TRUE, '', 0);
+         UPDATE meta SET value = '1000' WHERE key = 'min_compatible'",
     )
     .await;
     let newer = format!(
@@ -311,7 +314,29 @@ async fn a_changed_or_newer_schema_is_refused_and_left_as_it_is() {
     assert_eq!(migrations::up(url).await.unwrap_err().to_string(), newer);
     assert_eq!(migrations::down(url).await.unwrap_err().to_string(), newer);
     assert_eq!(applied(url).await.last(), Some(&(1000, true)));
-    assert_eq!(tables(&database).await.len(), 43);
+    assert_eq!(tables(&database).await.len(), 45);
+}
+
+#[tokio::test]
+async fn a_newer_schema_that_this_version_can_live_with_is_used_and_left_as_it_is() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let url = &database.url;
+    run(
+        &database,
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (1000, 'later', TRUE, '', 0)",
+    )
+    .await;
+    assert_eq!(migrations::up(url).await.unwrap(), []);
+    let stores = Stores::open(url).await.unwrap();
+    stores.log.append(&[draft(&room("kitchen"), "alice", "a")], 1).await.unwrap();
+    stores.close().await;
+    // Only a version that knows the newest step undoes it.
+    assert!(matches!(migrations::down(url).await, Err(StoreError::NewerSchema { .. })));
+    let too_new = format!("UPDATE meta SET value = '{}' WHERE key = 'min_compatible'", NEWEST + 1);
+    run(&database, &too_new).await;
+    assert!(refusal(url).await.ends_with("it needs a newer server"));
+    assert!(matches!(migrations::up(url).await, Err(StoreError::NewerSchema { .. })));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use chat_shard::{
     Action, Batch, Failure, Held, HeldInput, Inbox, Item, LogQueue, MARKS_MAX, Marks, QueuedChange, Routing,
     Turn, Work, drafts_by_lane, retried,
 };
-use chat_store::{EventLog, StoreError};
+use chat_store::{EventLog, FEED_BEAT_MS, StoreError};
 use slab::Slab;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -104,7 +104,15 @@ impl Task {
     }
 
     /// Runs turns until the driver is stopped.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(self) {
+        let log = Arc::clone(&self.log);
+        tokio::select! {
+            () = self.run_turns() => {}
+            () = keep_alive(&*log) => {}
+        }
+    }
+
+    async fn run_turns(mut self) {
         let mut waiting = Vec::new();
         loop {
             let now = self.now();
@@ -515,3 +523,13 @@ const MARKS_EVERY: Duration = Duration::from_millis(500);
 const MARKS_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Marks that are stored in one transaction.
 const MARKS_AT_ONCE: usize = 500;
+
+/// Keeps the row of this program among those of the servers on the database, if there can be several.
+async fn keep_alive(log: &dyn EventLog) {
+    let Some(feed) = log.feed() else { return std::future::pending().await };
+    loop {
+        // Nobody waits for it: the next one comes soon.
+        let _ = feed.beat().await;
+        tokio::time::sleep(Duration::from_millis(FEED_BEAT_MS)).await;
+    }
+}

@@ -161,7 +161,7 @@ impl Writing {
         let options = ShardOptions { batch_max, ..ShardOptions::default() };
         let metrics = AppendMetrics::default();
         let failed = CancellationToken::new();
-        let (writer, writing) = LogWriter::new(log.clone(), bus, &options, metrics.clone(), failed);
+        let (writer, writing) = LogWriter::new(log.clone(), bus, None, &options, metrics.clone(), failed);
         Self { log, inboxes, writer, metrics, task: tokio::spawn(writing) }
     }
 

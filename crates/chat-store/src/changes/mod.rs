@@ -115,18 +115,16 @@ fn nth<T>(values: &[T], position: u64) -> Option<&T> {
 }
 
 /// Writes the changes of a batch, what they make of their messages, and the nonces that go
-/// with other entries. `mark` is written on the first change. The messages and nonces of the
-/// batch are written already.
+/// with other entries. The messages and nonces of the batch are written already.
 pub(crate) async fn write<S: Statements>(
     statements: &mut S,
     commit: &Commit,
     changes: &[NewEntry<'_>],
     topics: &TopicRows,
-    mark: Option<&str>,
     now_ms: u64,
 ) -> Result<(), S::Error> {
     if !changes.is_empty() {
-        let row = |(index, new): (usize, &NewEntry<'_>)| {
+        let row = |new: &NewEntry<'_>| {
             let entry = new.entry;
             let emoji = match &entry.body {
                 Body::React { emoji, .. } | Body::Unreact { emoji, .. } => Some(emoji.as_str().to_owned()),
@@ -141,10 +139,9 @@ pub(crate) async fn write<S: Statements>(
                 columns::column(entry.at_ms),
                 entry.nonce.as_ref().map(|nonce| nonce.as_str().to_owned()),
                 emoji,
-                mark.filter(|_| index == 0),
             )
         };
-        let rows: Vec<_> = changes.iter().enumerate().map(row).collect();
+        let rows: Vec<_> = changes.iter().map(row).collect();
         statements.rows(S::CHANGES.add_changes, &[Text(&json(&rows)?)]).await?;
     }
     let mut changed = Vec::with_capacity(commit.changed.len());

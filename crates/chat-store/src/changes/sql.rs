@@ -12,7 +12,7 @@ pub(crate) struct ChangeSql {
     /// The first `$2` reactions to each of these `topic, target, emoji`: position, number,
     /// user, in no order.
     pub(crate) reactors: &'static str,
-    /// Adds changes: `topic, number, kind, target, author, time, nonce, emoji, batch`.
+    /// Adds changes: `topic, number, kind, target, author, time, nonce, emoji`.
     pub(crate) add_changes: &'static str,
     /// Removes the mentions of the messages with these keys, as the messages have them.
     pub(crate) remove_mentions: &'static str,
@@ -108,9 +108,9 @@ pub(crate) const POSTGRES: ChangeSql = ChangeSql {
       CROSS JOIN LATERAL (SELECT seq, username FROM reactions
              WHERE topic = (d.v ->> 0)::bigint AND target = (d.v ->> 1)::bigint AND emoji = d.v ->> 2
              ORDER BY seq LIMIT $2 + 0) AS r",
-    add_changes: "INSERT INTO changes (topic, seq, kind, target, sender, at, nonce, emoji, batch)
+    add_changes: "INSERT INTO changes (topic, seq, kind, target, sender, at, nonce, emoji)
      SELECT (v ->> 0)::bigint, (v ->> 1)::bigint, (v ->> 2)::bigint, (v ->> 3)::bigint, v ->> 4,
-            (v ->> 5)::bigint, v ->> 6, v ->> 7, v ->> 8
+            (v ->> 5)::bigint, v ->> 6, v ->> 7
        FROM jsonb_array_elements($1::text::jsonb) AS v",
     remove_mentions: "DELETE FROM mentions AS m
       USING jsonb_array_elements($1::text::jsonb) AS d (v), entries AS e,

@@ -5,7 +5,7 @@ use sqlx::{Connection as _, Row as _};
 
 use super::{Claimed, MigrationStatus, Undo};
 use crate::postgres::{connect, exclude_connected, exclude_servers};
-use crate::schema::postgres::{STEPS, recorded};
+use crate::schema::postgres::{STEPS, recorded, usable};
 use crate::schema::{Recorded, apply_missing, losses, refuse_unknown, revert};
 use crate::{PostgresUrl, StoreError};
 
@@ -13,8 +13,7 @@ pub(super) async fn up(url: &PostgresUrl) -> Result<Vec<MigrationStatus>, StoreE
     let mut connection = connect(url).await?;
     refuse_encoding(&mut connection, url).await?;
     lock(&mut connection, url).await?;
-    let recorded = recorded(&mut connection, url).await?;
-    refuse_unknown(&recorded, STEPS, &url.to_string())?;
+    let recorded = usable(&mut connection, url).await?;
     let applied = apply_missing(&mut connection, &recorded, STEPS).await;
     let applied = applied.map_err(|source| StoreError::cannot_open(url, source))?;
     // The lock ends with the connection.

@@ -535,21 +535,27 @@ const SESSIONS_OF: &str = "SELECT id, username, created_at, expires_at, device, 
 
 // All servers of the database are told when sessions end.
 const REVOKE_SESSION: &str = "WITH ended AS (DELETE FROM sessions WHERE id = $1 RETURNING id, username)
-     SELECT id, pg_notify('chat_sessions', username) FROM ended";
+     SELECT id, pg_notify('chat_sessions', username),
+            tell_servers(json_build_object('sessions_of', username))
+       FROM ended";
 
 /// Locks the rows in one order, so that two statements at once cannot deadlock.
 pub(super) const REVOKE_SESSIONS_OF: &str = "WITH ended AS (DELETE FROM sessions WHERE id IN (
          SELECT id FROM sessions WHERE username = $1 ORDER BY id FOR UPDATE) RETURNING id, username)
-     SELECT id, pg_notify('chat_sessions', username) FROM ended";
+     SELECT id, pg_notify('chat_sessions', username),
+            tell_servers(json_build_object('sessions_of', username))
+       FROM ended";
 
 /// In the same order.
 const REVOKE_OTHER_SESSIONS: &str = "WITH ended AS (DELETE FROM sessions WHERE id IN (
          SELECT id FROM sessions WHERE username = $1 AND id <> $2 ORDER BY id FOR UPDATE)
      RETURNING id, username)
-     SELECT id, pg_notify('chat_sessions', username) FROM ended";
+     SELECT id, pg_notify('chat_sessions', username),
+            tell_servers(json_build_object('sessions_of', username))
+       FROM ended";
 
 /// The user may have sockets without a session.
-pub(super) const TELL_OF_BAN: &str = "SELECT pg_notify('chat_sessions', left($1, 1000))";
+pub(super) const TELL_OF_BAN: &str = "SELECT pg_notify('chat_sessions', left($1, 1000)), tell_servers(json_build_object('sessions_of', $1::text))";
 
 const END_BANNED: &str = "DELETE FROM sessions WHERE id = $1
         AND EXISTS (SELECT FROM bans WHERE username = $2) RETURNING 1";

@@ -255,7 +255,8 @@ async fn tell_of_role(connection: &mut PgConnection, user: &Username) -> Result<
 }
 
 /// A payload has less than 8,000 bytes; a name that is cut is nobody's.
-pub(super) const TELL_OF_ROLE: &str = "SELECT pg_notify('chat_roles', left($1, 1000))";
+pub(super) const TELL_OF_ROLE: &str =
+    "SELECT pg_notify('chat_roles', left($1, 1000)), tell_servers(json_build_object('role_of', $1::text))";
 
 /// Makes an attempt at a ban. The sessions are ended once more after the commit: see
 /// [`SessionRepository::open_session`](crate::SessionRepository::open_session), which looks for

@@ -8,13 +8,14 @@
 //! are while it is judged; the rows of messages and of their states are locked by who has
 //! locked their topic. Files that no message has are locked after the topics.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use chat_cluster::{Point, Record};
 use chat_core::{Batch, Checked, Commit, Draft, Facts, Questions, Topic};
 use sqlx::postgres::PgConnection;
-use uuid::Uuid;
 
 use super::failure::Failure;
+use super::feed;
 use super::pool::Query;
 use crate::administration::database;
 use crate::batch::{
@@ -27,33 +28,17 @@ use crate::{StoreError, changes, columns, files, rooms};
 pub(super) enum Ending {
     /// There is nothing to commit.
     Nothing,
-    /// Stored again, the batch would have the same result: it has only nonces to remember.
-    Repeatable,
-    /// The outcome of a commit can be resolved by a mark.
-    Marked(Mark),
+    /// The feed has a row of it, by which the outcome of the commit can be resolved.
+    Recorded(Record),
 }
 
-/// The mark on the first message of a transaction, or on its first change if it has no
-/// message, by which a lane resolves whether the transaction was committed. Nonces would not
-/// do, as v1 clients give none.
-pub(super) struct Mark {
-    topic: i64,
-    seq: i64,
-    batch: String,
-}
-
-impl Mark {
-    fn on(first: &NewEntry<'_>) -> Self {
-        let batch = Uuid::now_v7().simple().to_string();
-        Self { topic: first.topic, seq: columns::column(first.entry.seq), batch }
-    }
-}
-
-/// Begins a transaction and stores a batch in it, without the final commit.
+/// Begins a transaction and stores a batch in it, without the final commit: the commit `at` of its
+/// lane.
 pub(super) async fn append(
     connection: &mut PgConnection,
     drafts: &[Draft],
     now_ms: u64,
+    at: Point,
 ) -> Result<(Commit, Ending), Failure> {
     let mut checked = Checked::Hinted;
     loop {
@@ -68,7 +53,8 @@ pub(super) async fn append(
         }
         let facts = answer(connection, &questions, &topics).await?;
         let batch = Batch::decide(drafts, &facts, checked, now_ms);
-        topics.extend(count_in(connection, &batch, now_ms).await?);
+        let (counted, previous) = count_in(connection, &batch, now_ms, at).await?;
+        topics.extend(counted);
         if must_check_all(drafts, &topics, checked) {
             checked = Checked::All;
             sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
@@ -81,22 +67,14 @@ pub(super) async fn append(
         let entries = new_entries(&commit, &topics)?;
         let nonces = new_nonces(&commit, &entries, &topics)?;
         let (changes, messages): (Vec<_>, Vec<_>) = entries.into_iter().partition(changes::is_change);
-        let mark = messages.first().or(changes.first()).map(Mark::on);
-        let batch_name = mark.as_ref().map(|mark| mark.batch.as_str());
-        insert_messages(connection, &messages, batch_name).await?;
-        if insert_nonces(connection, nonces).await? {
+        let record = feed::record(&commit, at, &previous);
+        if insert(connection, &messages, nonces, record.as_ref(), &commit).await? {
             write_members_and_mentions(connection, &commit, &messages, now_ms).await?;
             files::write(connection, &commit, &messages).await?;
-            let name = batch_name.filter(|_| messages.is_empty());
-            changes::write(connection, &commit, &changes, &topics, name, now_ms).await?;
+            changes::write(connection, &commit, &changes, &topics, now_ms).await?;
             // The last locks of the transaction: see `messages_deleted`.
             database::note_deleted(connection, &commit, now_ms).await?;
-            let ending = match mark {
-                Some(mark) => Ending::Marked(mark),
-                None if !commit.remembered.is_empty() => Ending::Repeatable,
-                None => Ending::Nothing,
-            };
-            return Ok((commit, ending));
+            return Ok((commit, record.map_or(Ending::Nothing, Ending::Recorded)));
         }
         // Another lane has committed one of the nonces, with another topic, since
         // this transaction looked. The next round finds it.
@@ -156,19 +134,6 @@ async fn lock(connection: &mut PgConnection, topics: &Keys<'_>) -> Result<(Topic
     Ok((locked.iter().map(rows::topic_row).collect::<Result<_, StoreError>>()?, is_missing))
 }
 
-impl Mark {
-    /// Whether the transaction was committed. Its backend must be gone.
-    pub(super) async fn is_stored(&self, connection: &mut PgConnection) -> Result<bool, Failure> {
-        let found = sqlx::query(FIND_MARK)
-            .bind(self.topic)
-            .bind(self.seq)
-            .bind(&self.batch)
-            .fetch_optional(connection)
-            .await?;
-        Ok(found.is_some())
-    }
-}
-
 /// Looks up what the decisions about a batch depend on.
 async fn answer<'a>(
     connection: &mut PgConnection,
@@ -203,16 +168,18 @@ fn nth<T>(values: &[T], position: i64) -> Option<&T> {
 }
 
 /// Adds the new entries to the numbers of their topics. From here to its end, the
-/// transaction keeps others from numbering entries there.
+/// transaction keeps others from numbering entries there. Returns also which commit has written to
+/// each topic before, where one has.
 async fn count_in(
     connection: &mut PgConnection,
     batch: &Batch<'_>,
     now_ms: u64,
-) -> Result<TopicRows, Failure> {
+    at: Point,
+) -> Result<(TopicRows, BTreeMap<Topic, Point>), Failure> {
     let additions: Vec<_> =
         batch.additions().map(|(topic, addition)| (columns::topic_key(topic), addition)).collect();
     if additions.is_empty() {
-        return Ok(TopicRows::new());
+        return Ok((TopicRows::new(), BTreeMap::new()));
     }
     let counted = sqlx::query(COUNT_IN)
         .bind(column(&additions, |((kind, _, _), _)| *kind))
@@ -222,23 +189,37 @@ async fn count_in(
         .bind(column(&additions, |(_, addition)| addition.messages > 0))
         .bind(column(&additions, |(_, addition)| addition.messages < addition.entries))
         .bind(columns::column(now_ms))
+        .bind(feed::writer_column(at.writer))
+        .bind(columns::column(at.n))
         .fetch_all(connection)
         .await?;
-    Ok(counted.iter().map(rows::topic_row).collect::<Result<_, StoreError>>()?)
+    let (mut topics, mut previous) = (TopicRows::new(), BTreeMap::new());
+    for row in &counted {
+        let (topic, found) = rows::topic_row(row)?;
+        if let (Some(writer), Some(n)) = (row.integer_or_null(7)?, row.integer_or_null(8)?) {
+            previous.insert(topic.clone(), feed::point((writer, n))?);
+        }
+        topics.insert(topic, found);
+    }
+    Ok((topics, previous))
 }
 
-/// Inserts messages, with the name of the batch on the first one.
-async fn insert_messages(
+/// Inserts messages, nonces and the row of the feed, in one statement; returns whether all nonces
+/// were new. Where another transaction is about to store one of them, this waits for its end.
+async fn insert(
     connection: &mut PgConnection,
     entries: &[NewEntry<'_>],
-    batch: Option<&str>,
-) -> Result<(), Failure> {
-    if entries.is_empty() {
-        return Ok(());
+    mut new: Vec<NewNonce<'_>>,
+    record: Option<&Record>,
+    commit: &Commit,
+) -> Result<bool, Failure> {
+    if new.is_empty() && record.is_none() {
+        return Ok(true);
     }
-    let mut batches = vec![None; entries.len()];
-    batches[0] = batch;
-    sqlx::query(INSERT_ENTRIES)
+    new.sort_unstable_by_key(|new| (new.nonce, new.sender));
+    let columns_of = record.map(|record| feed::columns_of(record, &commit.changes)).transpose()?;
+    let (parts, controls) = columns_of.unzip();
+    let inserted = sqlx::query(INSERT)
         .bind(column(entries, |new| new.topic))
         .bind(column(entries, |new| columns::column(new.entry.seq)))
         .bind(column(entries, |new| columns::entry_kind(&new.entry.body)))
@@ -247,30 +228,20 @@ async fn insert_messages(
         .bind(column(entries, |new| new.entry.room.as_ref().map(|room| room.as_str())))
         .bind(column(entries, |new| new.entry.body.text()))
         .bind(column(entries, |new| new.entry.nonce.as_ref().map(|nonce| nonce.as_str())))
-        .bind(batches)
         .bind(column(entries, |new| columns::mentions(&new.entry.body)))
         .bind(column(entries, |new| columns::reply_to(&new.entry.body)))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Inserts the nonces; returns whether all of them were new. Where another transaction
-/// is about to store one of them, this waits for its end.
-async fn insert_nonces(connection: &mut PgConnection, mut new: Vec<NewNonce<'_>>) -> Result<bool, Failure> {
-    if new.is_empty() {
-        return Ok(true);
-    }
-    new.sort_unstable_by_key(|new| (new.nonce, new.sender));
-    let inserted = sqlx::query(INSERT_NONCES)
         .bind(column(&new, |new| new.nonce))
         .bind(column(&new, |new| new.sender))
         .bind(column(&new, |new| new.topic))
         .bind(column(&new, |new| columns::column(new.seq)))
         .bind(column(&new, |new| new.at))
-        .execute(connection)
+        .bind(record.map(|record| feed::writer_column(record.at.writer)))
+        .bind(record.map(|record| columns::column(record.at.n)))
+        .bind(parts)
+        .bind(controls.flatten())
+        .fetch_one(connection)
         .await?;
-    Ok(inserted.rows_affected() == new.len() as u64)
+    Ok(inserted.number(0)? == new.len() as u64)
 }
 
 /// One column of many rows, as the array that a parameter needs.
@@ -287,9 +258,9 @@ pub(super) const RECIPIENTS: &str =
     "SELECT d.position FROM unnest($1::text[]) WITH ORDINALITY AS d (name, position)
        JOIN users AS u ON u.username = d.name";
 
-const COUNT_IN: &str = "INSERT INTO topics AS t (kind, name, other, last_seq, last_at, changed_at)
+const COUNT_IN: &str = "INSERT INTO topics AS t (kind, name, other, last_seq, last_at, changed_at, writer, n)
      SELECT d.kind, d.name, d.other, d.count, CASE WHEN d.has_messages THEN $7 ELSE 0 END,
-            CASE WHEN d.has_changes THEN $7 ELSE 0 END
+            CASE WHEN d.has_changes THEN $7 ELSE 0 END, $8, $9
        FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bool[], $6::bool[])
             WITH ORDINALITY AS d (kind, name, other, count, has_messages, has_changes, position)
       ORDER BY d.position
@@ -298,8 +269,9 @@ const COUNT_IN: &str = "INSERT INTO topics AS t (kind, name, other, last_seq, la
             last_at = CASE excluded.last_at WHEN 0 THEN t.last_at
                       ELSE greatest(t.last_at, t.changed_at, excluded.last_at) END,
             changed_at = CASE excluded.changed_at WHEN 0 THEN t.changed_at
-                         ELSE greatest(t.last_at, t.changed_at, excluded.changed_at) END
-     RETURNING id, kind, name, other, last_seq, greatest(last_at, changed_at), special";
+                         ELSE greatest(t.last_at, t.changed_at, excluded.changed_at) END,
+            writer = excluded.writer, n = excluded.n, prev_writer = t.writer, prev_n = t.n
+     RETURNING id, kind, name, other, last_seq, greatest(last_at, changed_at), special, prev_writer, prev_n";
 
 /// Topics in their order.
 pub(super) const LOCK: &str = "SELECT t.id, t.kind, t.name, t.other, t.last_seq, t.last_at, t.special
@@ -324,19 +296,24 @@ pub(super) const REMOVE_UNUSED: &str = "DELETE FROM topics AS t
       WHERE t.kind = d.kind AND t.name = d.name AND t.other = d.other AND t.last_seq = 0
         AND (t.kind = 2 OR (SELECT r.name FROM rooms AS r WHERE r.name = t.name) IS NULL)";
 
-pub(super) const FIND_MARK: &str = "SELECT 1 FROM entries WHERE topic = $1 AND seq = $2 AND batch = $3
-      UNION ALL
-     SELECT 1 FROM changes WHERE topic = $1 AND seq = $2 AND batch = $3";
-
-const INSERT_ENTRIES: &str =
-    "INSERT INTO entries (topic, seq, kind, at, sender, room, text, nonce, batch, mentions, reply_to)
-     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[],
-                          $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-                          $11::bigint[])";
-
-const INSERT_NONCES: &str = "INSERT INTO nonces (nonce, sender, topic, seq, at)
-     SELECT d.nonce, d.sender, d.topic, d.seq, d.at
-       FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
-            WITH ORDINALITY AS d (nonce, sender, topic, seq, at, position)
-      ORDER BY d.position
-         ON CONFLICT DO NOTHING";
+const INSERT: &str = concat!(
+    "WITH new_entries AS (
+         INSERT INTO entries (topic, seq, kind, at, sender, room, text, nonce, mentions, reply_to)
+         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[],
+                              $7::text[], $8::text[], $9::text[], $10::bigint[])),
+     row_of_feed AS (
+         INSERT INTO commits (writer, n, at, parts, controls)
+         SELECT $16::bigint, $17::bigint, ",
+    feed::now!(),
+    ", $18::text::json, $19::text::json
+          WHERE $16 IS NOT NULL),
+     new_nonces AS (
+         INSERT INTO nonces (nonce, sender, topic, seq, at)
+         SELECT d.nonce, d.sender, d.topic, d.seq, d.at
+           FROM unnest($11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[])
+                WITH ORDINALITY AS d (nonce, sender, topic, seq, at, position)
+          ORDER BY d.position
+             ON CONFLICT DO NOTHING
+      RETURNING 1)
+     SELECT count(*) FROM new_nonces"
+);

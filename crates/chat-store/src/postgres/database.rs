@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chat_cluster::Incarnation;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions};
 
@@ -29,6 +30,18 @@ impl Database {
             ("idle_in_transaction_session_timeout", statement_timeout.as_str()),
         ]);
         Self { options, connect_timeout: limits.connect_timeout }
+    }
+
+    /// The start of a server whose transactions these are: see `tell_servers` in the schema.
+    pub(super) fn of_server(mut self, start: Incarnation) -> Self {
+        self.options = self.options.options([("chat.server", start.to_string())]);
+        self
+    }
+
+    /// What is committed may be lost in a crash of the database server.
+    pub(super) fn without_flushes(mut self) -> Self {
+        self.options = self.options.options([("synchronous_commit", "off")]);
+        self
     }
 
     /// How soon the database server notices that this machine is gone, in

@@ -1,5 +1,7 @@
-//! Hints from the database that sessions were ended: `NOTIFY` of the transaction that ends them.
+//! Hints from the database that sessions were ended: `NOTIFY` of the transaction that ends them, and
+//! its row of the feed, which is read by those who have missed the notification.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::Username;
@@ -9,17 +11,19 @@ use tokio::time::timeout;
 
 use super::database::Database;
 use super::failure::Failure;
+use super::feed::EndedHints;
 use crate::{Ended, StoreError};
 
 /// Listens on a connection of its own.
 pub(super) struct EndedSessions {
     database: Database,
     listener: Mutex<Option<PgListener>>,
+    of_feed: Arc<EndedHints>,
 }
 
 impl EndedSessions {
-    pub(super) fn new(database: Database) -> Self {
-        Self { database, listener: Mutex::default() }
+    pub(super) fn new(database: Database, of_feed: Arc<EndedHints>) -> Self {
+        Self { database, listener: Mutex::default(), of_feed }
     }
 
     /// The next hint. The first one after a connection was made says that anything may have
@@ -27,11 +31,18 @@ impl EndedSessions {
     pub(super) async fn next(&self) -> Result<Ended, StoreError> {
         let mut kept = self.listener.lock().await;
         loop {
+            if let Some(hint) = self.of_feed.take() {
+                return Ok(hint);
+            }
             let Some(listener) = &mut *kept else {
                 *kept = Some(self.listen().await?);
                 return Ok(Ended::Unknown);
             };
-            match timeout(PROBE_INTERVAL, listener.try_recv()).await {
+            let told = tokio::select! {
+                told = timeout(PROBE_INTERVAL, listener.try_recv()) => told,
+                () = self.of_feed.added() => continue,
+            };
+            match told {
                 Ok(Ok(Some(told))) => {
                     if let Ok(user) = Username::known(told.payload()) {
                         let is_role = told.channel() == ROLES_CHANNEL;

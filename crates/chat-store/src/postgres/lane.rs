@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use chat_cluster::{Point, Record, Writer};
 use chat_core::{Commit, Draft};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
 
 use super::PostgresOptions;
-use super::append::{self, Ending, Mark};
+use super::append::{self, Ending};
 use super::database::Database;
 use super::deadline::Deadline;
 use super::failure::Failure;
+use super::feed;
 use super::pool::CLOSE_TIMEOUT;
 use crate::{StoreError, rows};
 
@@ -23,8 +25,10 @@ use crate::{StoreError, rows};
 /// server, hold locks on the rows of topics, and even commit, as messages to it may
 /// still be on their way. The first thing that this lane then does on the server is to
 /// end that backend and to wait until it is gone. After that the outcome of its
-/// transaction is certain, and can be read from the entries.
+/// transaction is certain, and can be read from the feed: each transaction has written the next
+/// number of this lane there.
 pub(super) struct Lane {
+    writer: Writer,
     database: Database,
     call_timeout: Duration,
     attempt_timeout: Duration,
@@ -37,6 +41,9 @@ struct Slot {
     /// The backend of a session that was abandoned within a transaction; it may still
     /// run.
     abandoned: Option<Backend>,
+    /// The number of the lane's newest commit. While a backend is abandoned, the next one may be
+    /// committed, too.
+    newest: u64,
     closed: bool,
 }
 
@@ -56,12 +63,13 @@ struct Backend {
 /// A commit with an unknown outcome.
 struct Unresolved {
     commit: Commit,
-    mark: Mark,
+    record: Record,
 }
 
 impl Lane {
-    pub(super) fn new(database: Database, options: &PostgresOptions) -> Self {
+    pub(super) fn new(writer: Writer, database: Database, options: &PostgresOptions) -> Self {
         Self {
+            writer,
             database,
             call_timeout: options.call_timeout,
             attempt_timeout: options.attempt_timeout,
@@ -69,15 +77,20 @@ impl Lane {
         }
     }
 
-    /// Stores a batch; retries while it is certain that nothing of it was stored.
-    pub(super) async fn append(&self, drafts: &[Draft], now_ms: u64) -> Result<Commit, StoreError> {
+    /// Stores a batch; retries while it is certain that nothing of it was stored. Returns what the
+    /// feed has of it, too.
+    pub(super) async fn append(
+        &self,
+        drafts: &[Draft],
+        now_ms: u64,
+    ) -> Result<(Commit, Option<Record>), StoreError> {
         let mut deadline = Deadline::after(self.call_timeout);
         let mut slot = deadline.wait(self.slot.lock()).await?;
         let mut unresolved = None;
         loop {
-            let attempt = slot.attempt(&self.database, drafts, now_ms, &mut unresolved);
+            let attempt = slot.attempt(self, drafts, now_ms, &mut unresolved);
             match deadline.attempt(self.attempt_timeout, attempt).await {
-                Ok(commit) => return Ok(commit),
+                Ok(stored) => return Ok(stored),
                 Err(failure) => {
                     if let Err(error) = deadline.pause(failure).await {
                         if unresolved.is_some() {
@@ -107,55 +120,58 @@ impl Lane {
 impl Slot {
     async fn attempt(
         &mut self,
-        database: &Database,
+        lane: &Lane,
         drafts: &[Draft],
         now_ms: u64,
         unresolved: &mut Option<Unresolved>,
-    ) -> Result<Commit, Failure> {
-        let mut session = self.session(database).await?;
-        if let Some(commit) = resolve(unresolved, &mut session).await? {
+    ) -> Result<(Commit, Option<Record>), Failure> {
+        let mut session = self.session(lane).await?;
+        // The session of such a commit is gone: if it was not stored, the batch can be stored as
+        // if it had never been tried.
+        if let Some(Unresolved { commit, record }) = unresolved.take()
+            && record.at.n <= self.newest
+        {
             self.session = Some(session);
-            return Ok(commit);
+            return Ok((commit, Some(record)));
         }
         self.abandoned = Some(session.backend.clone());
-        let (commit, ending) = append::append(&mut session.connection, drafts, now_ms).await?;
-        let commit = match ending {
+        let at = Point { writer: lane.writer, n: self.newest + 1 };
+        let (commit, ending) = append::append(&mut session.connection, drafts, now_ms, at).await?;
+        let stored = match ending {
             // There is nothing to commit, so that the outcome does not matter.
             Ending::Nothing => {
                 sqlx::raw_sql("ROLLBACK").execute(&mut session.connection).await?;
-                commit
+                (commit, None)
             }
-            // Neither does it here: the next attempt has the same result.
-            Ending::Repeatable => {
-                let end = sqlx::raw_sql("COMMIT").execute(&mut session.connection).await;
-                end.map_err(Failure::passing)?;
-                commit
-            }
-            Ending::Marked(mark) => {
-                let unresolved = unresolved.insert(Unresolved { commit, mark });
+            Ending::Recorded(record) => {
+                *unresolved = Some(Unresolved { commit, record });
                 // Any error here leaves the outcome unknown: it may come after the
                 // commit.
                 let end = sqlx::raw_sql("COMMIT").execute(&mut session.connection).await;
                 end.map_err(Failure::passing)?;
-                std::mem::take(&mut unresolved.commit)
+                self.newest = at.n;
+                let stored = unresolved.take().map(|stored| (stored.commit, Some(stored.record)));
+                stored.ok_or(StoreError::Damaged { what: "a commit that was forgotten" })?
             }
         };
         self.abandoned = None;
         self.session = Some(session);
-        Ok(commit)
+        Ok(stored)
     }
 
-    /// The kept session, or a new one after the backend of an abandoned one is gone.
-    async fn session(&mut self, database: &Database) -> Result<Session, Failure> {
+    /// The kept session, or a new one after the backend of an abandoned one is gone, and its
+    /// outcome is known.
+    async fn session(&mut self, lane: &Lane) -> Result<Session, Failure> {
         if self.closed {
             return Err(StoreError::unavailable("the store was closed").into());
         }
         if let Some(session) = self.session.take() {
             return Ok(session);
         }
-        let mut session = Session::open(database).await?;
+        let mut session = Session::open(&lane.database).await?;
         if let Some(abandoned) = &self.abandoned {
             session.end(abandoned).await?;
+            self.newest = feed::newest(&mut session.connection, lane.writer).await?;
             self.abandoned = None;
         }
         Ok(session)
@@ -194,16 +210,3 @@ impl Session {
 
 /// The pause between two checks whether a backend is gone. Most are at the first.
 const END_PAUSE: Duration = Duration::from_millis(10);
-
-/// Resolves a commit whose session is gone: returns it if it was stored. If not, the
-/// batch can be stored as if it had never been tried.
-async fn resolve(
-    unresolved: &mut Option<Unresolved>,
-    session: &mut Session,
-) -> Result<Option<Commit>, Failure> {
-    let Some(Unresolved { commit, mark }) = unresolved else { return Ok(None) };
-    let stored = mark.is_stored(&mut session.connection).await?;
-    let commit = std::mem::take(commit);
-    *unresolved = None;
-    Ok(stored.then_some(commit))
-}

@@ -9,6 +9,8 @@ mod database;
 mod deadline;
 mod ended_sessions;
 mod failure;
+mod feed;
+mod feed_json;
 mod files;
 mod lane;
 mod maintenance;
@@ -24,14 +26,17 @@ mod statements;
 mod trim;
 mod words;
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
+use chat_cluster::{Record, Writer};
 use chat_core::{
     ChangeRefused, Commit, Conversations, Draft, Emoji, Memberships, MessagesFrom, Page, PageFrom,
     PageLimits, ReadState, RoomAccess, RoomChange, RoomName, Topic, UserMark, Username, WantedChange,
 };
 use futures_util::future::join_all;
+use siphasher::sip::SipHasher13;
 use sqlx::Connection as _;
 use uuid::Uuid;
 
@@ -40,12 +45,14 @@ use crate::rooms::read;
 use crate::rows::Columns as _;
 use crate::search::indexer::Indexer;
 use crate::{
-    EventLog, MessageReactions, PostgresUrl, Retention, StoreError, StoreFuture, TrimPosition, Trimmed,
-    schema,
+    EventLog, Feed, MessageReactions, PostgresUrl, Retention, StoreError, StoreFuture, TrimPosition, Trimmed,
+    columns, schema,
 };
 pub use arrival::wait_until_reachable;
 use database::Database;
 use ended_sessions::EndedSessions;
+use failure::Failure;
+use feed::{EndedHints, PostgresFeed, Registered};
 use lane::Lane;
 pub(crate) use maintenance::connect;
 use pool::Pool;
@@ -65,9 +72,11 @@ pub(crate) use server_lock::{exclude_connected, exclude_servers};
 pub struct PostgresStore {
     epoch: String,
     lanes: Vec<Lane>,
-    /// Hashes topics to lanes, with a random key: clients choose the names of rooms, and
-    /// must not know which rooms share a lane.
-    lane_hash: RandomState,
+    /// Hashes topics to lanes, with a random key of the database: clients choose the names of
+    /// rooms, and must not know which rooms share a lane. It is the same on all servers, so that
+    /// their transactions wait for each other in one lane, not across all.
+    lane_hash: SipHasher13,
+    feed: PostgresFeed,
     pool: Pool,
     indexer: Indexer,
     ended_sessions: EndedSessions,
@@ -113,15 +122,21 @@ impl PostgresStore {
     /// schema; another one is refused ([`StoreError::OldSchema`],
     /// [`StoreError::NewerSchema`]).
     pub async fn open(url: &PostgresUrl, options: PostgresOptions) -> Result<Self, StoreError> {
-        prepare(url).await?;
-        let database = Database::new(url, &options);
+        let lanes = options.lanes.clamp(1, LANES_MAX);
+        let start = prepare(url, lanes).await?;
+        let incarnation = start.incarnation;
+        let database = Database::new(url, &options).of_server(incarnation);
         let pool = Pool::new(database.clone(), &options);
-        let epoch = epoch(&pool).await?;
+        let epoch = meta(&pool, "epoch", || Uuid::new_v4().to_string()).await?;
         search::prepare(&pool, &epoch).await?;
-        let lanes = (0..options.lanes.max(1)).map(|_| Lane::new(database.clone(), &options)).collect();
+        let lane_hash = lane_hash(&pool).await?;
+        let writers = (0..lanes as u16).map(|lane| Writer { incarnation, lane: chat_cluster::Lane(lane) });
+        let lanes = writers.map(|writer| Lane::new(writer, database.clone(), &options)).collect();
         let check_timeout = options.check_timeout;
-        let (indexer, ended_sessions) = (Indexer::new(), EndedSessions::new(database));
-        Ok(Self { epoch, lanes, lane_hash: RandomState::new(), pool, indexer, ended_sessions, check_timeout })
+        let ended = Arc::<EndedHints>::default();
+        let feed = PostgresFeed::new(start, &database, options.attempt_timeout, Arc::clone(&ended));
+        let (indexer, ended_sessions) = (Indexer::new(), EndedSessions::new(database, ended));
+        Ok(Self { epoch, lanes, lane_hash, feed, pool, indexer, ended_sessions, check_timeout })
     }
 
     /// Waits for calls that run, then closes the connections. Later calls fail with
@@ -129,6 +144,7 @@ impl PostgresStore {
     pub async fn close(&self) {
         join_all(self.lanes.iter().map(Lane::close)).await;
         self.finish_index().await;
+        self.feed.leave().await;
         self.pool.close().await;
     }
 }
@@ -137,16 +153,28 @@ impl EventLog for PostgresStore {
     /// Uses the lane of the first topic. A batch that also has topics of other lanes may
     /// wait for them.
     fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> StoreFuture<'a, Commit> {
+        Box::pin(async move { Ok(self.append_recorded(drafts, now_ms).await?.0) })
+    }
+
+    fn append_recorded<'a>(
+        &'a self,
+        drafts: &'a [Draft],
+        now_ms: u64,
+    ) -> StoreFuture<'a, (Commit, Option<Record>)> {
         Box::pin(async move {
             match drafts.first() {
-                None => Ok(Commit::default()),
+                None => Ok((Commit::default(), None)),
                 Some(first) => {
-                    let commit = self.lanes[self.lane(&first.topic)].append(drafts, now_ms).await?;
-                    self.indexer.note(&commit);
-                    Ok(commit)
+                    let stored = self.lanes[self.lane(&first.topic)].append(drafts, now_ms).await?;
+                    self.indexer.note(&stored.0);
+                    Ok(stored)
                 }
             }
         })
+    }
+
+    fn feed(&self) -> Option<&dyn Feed> {
+        Some(&self.feed)
     }
 
     fn lanes(&self) -> usize {
@@ -154,9 +182,10 @@ impl EventLog for PostgresStore {
     }
 
     fn lane(&self, topic: &Topic) -> usize {
-        let lanes = self.lanes.len() as u64;
-        // The result is less than `lanes`, which was a usize.
-        (self.lane_hash.hash_one(topic) % lanes) as usize
+        let mut hasher = self.lane_hash;
+        columns::topic_key(topic).hash(&mut hasher);
+        // The result is less than the number of lanes, which is a usize.
+        (hasher.finish() % self.lanes.len() as u64) as usize
     }
 
     fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page> {
@@ -276,29 +305,49 @@ const CHECK: &str = "SELECT current_setting('transaction_read_only')::bool FROM 
 /// Writes a new version of the row, also with the same value.
 const CHECK_WRITE: &str = "UPDATE meta SET value = value WHERE key = 'epoch'";
 
-/// Checks the schema and reserves names, on a connection without a time limit, as there
-/// may be many accounts.
-async fn prepare(url: &PostgresUrl) -> Result<(), StoreError> {
+/// The most lanes: a lane has a number of 16 bits in the feed, whose last one is another writer's.
+const LANES_MAX: usize = 1_000;
+
+/// Checks the schema, reserves names and registers this start, on a connection without a time
+/// limit, as there may be many accounts.
+async fn prepare(url: &PostgresUrl, lanes: usize) -> Result<Registered, StoreError> {
     let mut connection = connect(url).await?;
     schema::postgres::check(&mut connection, url).await?;
     names::complete(&mut connection).await?;
     words::complete(&mut connection).await?;
-    connection.close().await.map_err(StoreError::unavailable)
+    let registered = feed::register(&mut connection, lanes).await.map_err(|failure| match failure {
+        Failure::Passing(cause) => StoreError::cannot_open(url, cause),
+        Failure::Final(error) => error,
+    })?;
+    connection.close().await.map_err(StoreError::unavailable)?;
+    Ok(registered)
 }
 
-/// Reads the epoch, which is made when a server first opens the database.
-async fn epoch(pool: &Pool) -> Result<String, StoreError> {
-    const NO_EPOCH: StoreError = StoreError::Damaged { what: "no epoch" };
-    let find = || sqlx::query("SELECT value FROM meta WHERE key = 'epoch'");
+/// The hash by which topics get their lanes. Its key is made when a server first opens the database.
+async fn lane_hash(pool: &Pool) -> Result<SipHasher13, StoreError> {
+    const KEY: &str = "lane_seed";
+    let key = meta(pool, KEY, || Uuid::from_u64_pair(random(), random()).simple().to_string()).await?;
+    let key = Uuid::try_parse(&key).map_err(|_| StoreError::Damaged { what: "the key of the lanes" })?;
+    let (high, low) = key.as_u64_pair();
+    Ok(SipHasher13::new_with_keys(high, low))
+}
+
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
+}
+
+/// Reads a value of the database, which is made when a server first opens it.
+async fn meta(pool: &Pool, key: &str, new: impl FnOnce() -> String) -> Result<String, StoreError> {
+    let find = || sqlx::query("SELECT value FROM meta WHERE key = $1").bind(key);
     let mut row = pool.row(find).await?;
     if row.is_none() {
-        let new = Uuid::new_v4().to_string();
-        // If two servers start at once, the first one's epoch stays.
-        let make = "INSERT INTO meta (key, value) VALUES ('epoch', $1) ON CONFLICT (key) DO NOTHING";
-        pool.rows(|| sqlx::query(make).bind(&new)).await?;
+        let new = new();
+        // If two servers start at once, the value of the first one stays.
+        let make = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING";
+        pool.rows(|| sqlx::query(make).bind(key).bind(&new)).await?;
         row = pool.row(find).await?;
     }
-    Ok(row.ok_or(NO_EPOCH)?.text(0)?.to_owned())
+    Ok(row.ok_or(StoreError::Damaged { what: "a missing value of meta" })?.text(0)?.to_owned())
 }
 
 #[cfg(all(test, feature = "test-postgres"))]
@@ -365,7 +414,9 @@ mod tests {
                 (CHANGES.remove_reactions, 1),
                 (oldest::CHANGES_AFTER, 2),
                 (oldest::MESSAGE_BEFORE, 3),
-                (append::FIND_MARK, 3),
+                (feed::START, 0),
+                (feed::AFTER, 3),
+                (feed::PRUNE, 3),
                 (trim::FORGET, 2),
                 (append::LOCK, 3),
                 (append::REMOVE_UNUSED, 3),

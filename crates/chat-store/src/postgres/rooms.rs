@@ -7,6 +7,7 @@ use chat_core::{ChangeRefused, Role, RoomChange, RoomName, Username, WantedChang
 
 use super::PostgresStore;
 use super::failure::Failure;
+use super::feed;
 use super::pool::Pool;
 use crate::rooms::{change as room_change, fill, read};
 use crate::{ListedRoom, RoomRepository, StoreFuture};
@@ -20,6 +21,9 @@ pub(super) async fn change(
     let mut connection = pool.connection().await?;
     sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
     let result = room_change::change(&mut connection, wanted, now_ms).await?;
+    if let Ok(changes) = &result {
+        feed::tell_of_changes(&mut connection, changes).await?;
+    }
     let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
     sqlx::raw_sql(end).execute(&mut connection).await?;
     pool.put_back(connection);

@@ -6,17 +6,39 @@ use sqlx::postgres::PgConnection;
 use super::{Counted, Recorded, Step, lost, refuse_others, refuse_unknown};
 use crate::{PostgresUrl, StoreError};
 
-/// Refuses every schema but this version's, and changes nothing.
+/// Refuses every schema but this version's and those that it can live with, and changes nothing.
 pub(crate) async fn check(connection: &mut PgConnection, url: &PostgresUrl) -> Result<(), StoreError> {
-    let recorded = recorded(connection, url).await?;
+    let recorded = usable(connection, url).await?;
     let database = url.to_string();
-    refuse_unknown(&recorded, STEPS, &database)?;
     let (found, needed) =
         (recorded.last().map_or(0, |step| step.version), STEPS.last().map_or(0, |step| step.version));
     if STEPS.iter().any(|step| recorded.iter().all(|done| done.version != step.version)) {
         return Err(StoreError::OldSchema { database, found, needed });
     }
     Ok(())
+}
+
+/// The steps of this version that a database has, by number. A database with newer steps is refused
+/// unless it says that servers of this version can live with them, as while the servers on it
+/// are replaced one after another.
+pub(crate) async fn usable(
+    connection: &mut PgConnection,
+    url: &PostgresUrl,
+) -> Result<Vec<Recorded>, StoreError> {
+    let mut recorded = recorded(connection, url).await?;
+    let known = STEPS.last().map_or(0, |step| step.version);
+    if recorded.last().is_some_and(|newest| newest.version > known) {
+        let found = sqlx::query("SELECT value FROM meta WHERE key = 'min_compatible'")
+            .fetch_optional(connection)
+            .await
+            .map_err(|source| StoreError::cannot_open(url, source))?;
+        let oldest = found.and_then(|row| row.try_get::<&str, _>(0).ok()?.parse::<i64>().ok());
+        if oldest.is_some_and(|oldest| oldest <= known) {
+            recorded.retain(|step| step.version <= known);
+        }
+    }
+    refuse_unknown(&recorded, STEPS, &url.to_string())?;
+    Ok(recorded)
 }
 
 /// The steps that a database has, by number; none for one without the table of
@@ -180,6 +202,13 @@ pub(crate) const STEPS: &[Step] = &[
         name: "push_shares",
         up: include_str!("../../migrations/postgres/0018_push_shares.up.sql"),
         down: include_str!("../../migrations/postgres/0018_push_shares.down.sql"),
+        loses: &[],
+    },
+    Step {
+        version: 19,
+        name: "feed",
+        up: include_str!("../../migrations/postgres/0019_feed.up.sql"),
+        down: include_str!("../../migrations/postgres/0019_feed.down.sql"),
         loses: &[],
     },
 ];

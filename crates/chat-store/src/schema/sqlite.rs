@@ -195,4 +195,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../migrations/sqlite/0018_push_shares.down.sql"),
         loses: &[],
     },
+    Step {
+        version: 19,
+        name: "feed",
+        up: include_str!("../../migrations/sqlite/0019_feed.up.sql"),
+        down: include_str!("../../migrations/sqlite/0019_feed.down.sql"),
+        loses: &[],
+    },
 ];

@@ -52,7 +52,7 @@ async fn store(
     write(connection, &messages, &nonces).await?;
     write_members_and_mentions(connection, &commit, &messages, now_ms).await?;
     files::write(connection, &commit, &messages).await?;
-    changes::write(connection, &commit, &changes, &topics, None, now_ms).await?;
+    changes::write(connection, &commit, &changes, &topics, now_ms).await?;
     database::note_deleted(connection, &commit, now_ms).await?;
     Ok(Some(commit))
 }
