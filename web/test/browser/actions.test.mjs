@@ -255,8 +255,12 @@ scenario("fingers: a long press opens a sheet, a swipe answers", async () => {
   await swipe("press me", 30, 120);
   assert.equal(await page.locator("#about:not([hidden])").count(), 0);
   for (const dx of [90, -90]) {
-    await swipe("press me", dx);
-    await page.locator("#about", { hasText: "press me" }).waitFor();
+    await alice.until(async () => {
+      await swipe("press me", dx);
+      // On a busy machine a finger that has not moved yet is one that rests.
+      if ((await page.locator("#message-sheet[open]").count()) > 0) await page.keyboard.press("Escape");
+      return page.locator("#about", { hasText: "press me" }).isVisible();
+    }, "a swipe answers");
     // On a busy machine the browser may take a tap for the one that stops the fling.
     await alice.until(async () => {
       if (await page.locator("#about").isHidden()) return true;
