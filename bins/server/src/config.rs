@@ -38,8 +38,6 @@ pub(crate) struct Config {
     pub(crate) database_url: DatabaseUrl,
     /// How long a starting server waits for a Postgres that cannot be reached.
     pub(crate) database_wait: Duration,
-    /// Whether the server starts although another one uses the database.
-    pub(crate) allow_second_server: bool,
     /// `None`: generated once and stored in the data folder.
     pub(crate) jwt_secret: Option<SigningSecret>,
     pub(crate) log_format: LogFormat,
@@ -107,7 +105,6 @@ impl Config {
                 .map(|listen| (listen.to_owned(), given.origin(&settings::METRICS_LISTEN))),
             migrate: given.bool(&settings::MIGRATE)?.unwrap_or(false),
             database_wait: seconds(given, &settings::DATABASE_WAIT_SECONDS)?.unwrap_or(DATABASE_WAIT),
-            allow_second_server: given.bool(&settings::ALLOW_SECOND_SERVER)?.unwrap_or(false),
             jwt_secret,
             log_format,
             log_filter,
@@ -839,6 +836,5 @@ mod tests {
         assert!(check(&format!("outbox_max_bytes = {}", 2 * hub.page_bytes - 1)).is_err());
         assert_eq!(check("").unwrap().database_wait, Duration::from_secs(60));
         assert_eq!(check("database_wait_seconds = 0").unwrap().database_wait, Duration::ZERO);
-        assert!(check("allow_second_server = true").unwrap().allow_second_server);
     }
 }

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use chat_auth::{Passwords, SigningSecret, Tokens};
 use chat_http::{Parts, Server};
-use chat_store::{
-    DatabaseUrl, OtherServers, ServerLock, StoreError, Stores, migrations, wait_until_reachable,
-};
+use chat_store::{DatabaseUrl, OtherServers, ServerLock, Stores, migrations, wait_until_reachable};
 use tokio::net::TcpListener;
 
 use crate::address::{self, BACKLOG, page_url};
@@ -184,16 +182,10 @@ async fn listen_beside(listen: Option<&(String, String)>) -> Result<Option<TcpLi
     listener.map(Some).map_err(|error| format!("{origin}: cannot listen on {listen}: {error}"))
 }
 
-/// Waits for the database, and makes sure that no other server has it.
+/// Waits for the database, and marks it as one that servers use. Several may use one Postgres; a
+/// command that needs it for itself sees them.
 async fn lock_database(config: &Config) -> Result<ServerLock, Box<dyn Error>> {
     let url = &config.database_url;
     wait_until_reachable(url, config.database_wait).await?;
-    let others = if config.allow_second_server { OtherServers::Allow } else { OtherServers::Refuse };
-    match ServerLock::acquire(url, others).await {
-        Err(error @ StoreError::InUse { .. }) => Err(format!(
-            "{error}: stop that one first, or allow two with allow_second_server (see docs/configuration.md)"
-        )
-        .into()),
-        lock => Ok(lock?),
-    }
+    Ok(ServerLock::acquire(url, OtherServers::Allow).await?)
 }

@@ -121,10 +121,6 @@ settings! {
         "sqlite:FILE, postgres://USER@HOST/NAME, or memory: to store nothing").secret();
     DATABASE_WAIT_SECONDS = number("database_wait_seconds", "SECONDS", 0, DAY_SECONDS, "60",
         "Seconds for which a starting server waits for a Postgres that cannot be reached yet");
-    ALLOW_SECOND_SERVER = switch("allow_second_server", "false",
-        "Whether the server starts although another one is connected to the same Postgres database; \
-         messages of the other server then arrive late, its users are not shown as present, and who \
-         is removed from a room there reads on here");
     JWT_SECRET = text("jwt_secret", "TEXT", "generated once and stored in the data folder",
         "Secret that signs session tokens, at least 32 bytes").secret();
     EXTERNAL_TOKENS = bool("external_tokens", "false",

@@ -1,4 +1,4 @@
-//! One server on a database.
+//! The lock that servers have on their database.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
@@ -30,28 +30,23 @@ async fn lock_holder(program: &mut PgConnection) -> Option<i32> {
     sqlx::query(sql).fetch_optional(program).await.unwrap().map(|row| row.get(0))
 }
 
+/// Several servers share a database; a command that needs it for itself waits for none of them.
 #[tokio::test]
-async fn a_second_server_on_one_postgres_is_refused_unless_it_is_allowed() {
+async fn a_command_that_needs_the_database_for_itself_sees_each_server() {
     let Some(database) = TestDatabase::migrated() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let mut first = spawn(folder.path(), &database, &[]);
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut first = spawn(folders[0].path(), &database, &[]);
     first.until_ready().await;
-    let mut second = spawn(folder.path(), &database, &[]);
-    second.until_logged("another server has the database: waiting for its end").await;
-    let sentence = second.complaint().await;
-    assert!(sentence.contains(" is in use by another server or command: stop that one first"), "{sentence}");
-    assert!(sentence.contains("allow_second_server"), "{sentence}");
-
-    let mut second = spawn(folder.path(), &database, &["--allow-second-server"]);
+    let mut second = spawn(folders[1].path(), &database, &[]);
     second.until_ready().await;
-    // Nor may a third one start beside a server that allows others.
-    first.terminate().await;
-    assert!(first.ended().await.success());
-    let mut third = spawn(folder.path(), &database, &[]);
-    third.until_logged("another server has the database").await;
-    // It starts once the other one has stopped.
-    second.terminate().await;
-    third.until_ready().await;
+    assert!(!second.log().contains("another server"), "{}", second.log());
+    for server in [&mut first, &mut second] {
+        let undone = chat_store::migrations::down(&database.url).await;
+        assert!(matches!(undone, Err(StoreError::InUse { .. })), "{undone:?}");
+        server.terminate().await;
+        assert!(server.ended().await.success());
+    }
+    chat_store::migrations::down(&database.url).await.unwrap();
 }
 
 #[tokio::test]
@@ -120,7 +115,7 @@ async fn a_lost_lock_is_taken_again() {
     let end_and_take =
         "SELECT pg_terminate_backend($1), pg_advisory_lock(x'63686174'::int, hashtext('public'))";
     sqlx::query(end_and_take).bind(second).execute(&mut program).await.unwrap();
-    server.until_logged("another server has the database: stop one of them").await;
+    server.until_logged("another server or command has the database: stop one of them").await;
     common::Request::get("/readyz").send(address).await.expect_ok();
     drop(program);
     let mut program = connect(&database).await;

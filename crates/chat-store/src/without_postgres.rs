@@ -9,7 +9,7 @@ use crate::{DatabaseUrl, StoreError};
 /// ([`StoreError::InUse`] when it is opened), a memory store needs none.
 pub struct ServerLock(());
 
-/// Whether a server may start although another one has the database.
+/// Whether a program may start although a server has the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OtherServers {
     /// The start fails with [`StoreError::InUse`].

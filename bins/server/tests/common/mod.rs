@@ -91,6 +91,17 @@ impl TestServer {
         Self { address, setup, flags, process, folder, database }
     }
 
+    /// Another server on the same Postgres database, with the same signing secret.
+    pub(crate) async fn beside(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        std::fs::copy(self.folder().join("data/jwt.secret"), data.join("jwt.secret")).unwrap();
+        let (process, address) = spawn(self.setup, folder.path(), &self.flags).await;
+        let (setup, flags) = (self.setup, self.flags.clone());
+        Self { address, setup, flags, process, folder, database: None }
+    }
+
     /// The folder of the server's data and uploads.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

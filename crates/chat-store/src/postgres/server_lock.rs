@@ -32,7 +32,7 @@ struct Watch {
     stop: oneshot::Sender<()>,
 }
 
-/// Whether a server may start although another one has the database.
+/// Whether a program may start although a server has the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OtherServers {
     /// The start fails with [`StoreError::InUse`].
@@ -71,7 +71,7 @@ impl ServerLock {
             }
             if !is_logged {
                 let seconds = WAIT_MAX.as_secs();
-                tracing::warn!(database = %url, seconds, "another server has the database: waiting for its end");
+                tracing::warn!(database = %url, seconds, "another server or command has the database: waiting for its end");
                 is_logged = true;
             }
             sleep(PAUSE).await;
@@ -208,7 +208,7 @@ async fn take_again(database: &Database, url: &PostgresUrl, others: OtherServers
                 }
                 Ok(false) if refused_since.get_or_insert_with(Instant::now).elapsed() >= WAIT_MAX => {
                     if !is_logged {
-                        tracing::error!(database = %url, "another server has the database: stop one of them");
+                        tracing::error!(database = %url, "another server or command has the database: stop one of them");
                         is_logged = true;
                     }
                     // Beside the other server's, so that commands see that servers run.
