@@ -64,7 +64,7 @@ scenario("everything that is pressed is as large as a finger, and no key is ment
   const where = { path: "/r/targets" };
   const [alice, bob] = [await person(server.url, "alice", { ...where, ...PHONE }), await person(server.url, "bob", where)];
   const { page } = alice;
-  await page.waitForSelector("#message-sheet", { state: "attached" });
+  await page.waitForSelector("#message-menu", { state: "attached" });
   await bob.page.waitForSelector("#message-menu", { state: "attached" });
   await alice.say("the first");
   await bob.sees("the first");
@@ -128,7 +128,7 @@ scenario("everything that is pressed is as large as a finger, and no key is ment
 scenario("a finger draws the list of conversations, and pushes it back", async () => {
   const alice = await person(server.url, "alice", { path: "/r/drawer", ...PHONE });
   const { page } = alice;
-  await page.waitForSelector("#message-sheet", { state: "attached" });
+  await page.waitForSelector("#message-menu", { state: "attached" });
   await alice.say("a message");
   await alice.allStored();
   const { swipe } = await fingers(alice);
@@ -201,7 +201,7 @@ scenario("a long press on a conversation of the list opens a sheet, and not the 
   const [alice, bob] = [await person(server.url, "alice", { path: "/r/pressed", ...PHONE }), await person(server.url, "bob", { path: "/r/pressed" })];
   const { page } = alice;
   await alice.goto("/r/default");
-  await page.waitForSelector("#line-sheet", { state: "attached" });
+  await page.waitForSelector("#line-menu", { state: "attached" });
   await bob.say("read me");
   await page.tap("#open-sidebar");
   const line = page.locator('#sidebar [data-key="#pressed"]');
