@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_auth::{Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens};
+use chat_cluster::{Key, Message, OpenError, Opened, decode, encode};
 use chat_core::{
     ClientId, Commit, Framing, History, HistoryLimits, Hub, HubOptions, Input, Now, Output, Outputs,
     Protocol, RoomName, Seed, Username,
@@ -56,7 +57,7 @@ macro_rules! targets {
     };
 }
 
-targets! { frames: 5_000, resume: 3_000, token: 5_000, multipart: 150, cookie: 20_000, forwarded: 20_000, head: 10_000 }
+targets! { frames: 5_000, resume: 3_000, token: 5_000, multipart: 150, bus: 20_000, cookie: 20_000, forwarded: 20_000, head: 10_000 }
 
 /// A hub with alice on v1 and bob on v2, and its log.
 struct Chat {
@@ -283,6 +284,30 @@ fn multipart() -> impl FnMut(&[u8]) -> Depth {
         let status = status.expect("every form is answered");
         assert!(status < 500 || status == 503, "{status}: {}", String::from_utf8_lossy(&answer));
         if matches!(status, 200 | 409 | 429) { Depth::Deep } else { Depth::Shallow }
+    }
+}
+
+/// Messages of other servers: nobody without the key is heard, and what is read is the same when it
+/// is written and read again.
+fn bus() -> impl FnMut(&[u8]) -> Depth {
+    let key = Key::new(b"a secret of tests", "epoch");
+    move |input| {
+        let forged = decode(input, &key);
+        assert!(matches!(forged, Err(OpenError::Size { .. } | OpenError::Signature)), "forged: {forged:?}");
+        let Ok(Opened::Message(message)) = decode(&key.sign(input.to_vec()), &key) else {
+            return Depth::Shallow;
+        };
+        let bytes = encode(&message, &key);
+        let again = decode(&bytes, &key);
+        let Ok(Opened::Message(again)) = again else { panic!("{again:?}") };
+        assert_eq!((encode(&again, &key), &again), (bytes, &message));
+        if let Message::Record(record) = message {
+            for part in record.parts {
+                let count = part.last - part.first + 1;
+                assert!(part.entries.is_none_or(|entries| entries.len() as u64 == count), "other numbers");
+            }
+        }
+        Depth::Deep
     }
 }
 
