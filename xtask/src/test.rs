@@ -12,7 +12,7 @@ use crate::page::{BROWSER, NODE, TOOLS};
 use crate::postgres::POSTGRES;
 use crate::s3::S3;
 use crate::sdk::PYTHON;
-use crate::tools::{CADDY, FAIL2BAN, KOSOKU, NGINX, PEBBLE, PROMTOOL, SCHEMATHESIS, SLOWHTTPTEST};
+use crate::tools::{CADDY, FAIL2BAN, KOSOKU, NATS, NGINX, PEBBLE, PROMTOOL, SCHEMATHESIS, SLOWHTTPTEST};
 use crate::{page, prove, sdk};
 
 /// Runs all steps, or the named ones, up to the first that fails, and prints
@@ -68,7 +68,7 @@ const STEPS: &[Step] = &[
     // A package is built from what it contains.
     Step::cargo("package-build", &["package", "--quiet", "--allow-dirty", "-p", "lanechat-core"]),
     Step {
-        wants: &[POSTGRES, S3, PROMTOOL, FAIL2BAN, SLOWHTTPTEST, KOSOKU, PEBBLE, NGINX, CADDY],
+        wants: &[POSTGRES, S3, PROMTOOL, FAIL2BAN, SLOWHTTPTEST, KOSOKU, NATS, PEBBLE, NGINX, CADDY],
         ..Step::cargo("tests", &["test", "--workspace"])
     },
     // Three thousand runs; `cargo xtask simulate` does as many as one wants.
@@ -147,7 +147,7 @@ const ONLY_POSTGRES: &[&str] = &[
 #[rustfmt::skip]
 const PACKAGES: &[&str] = &[
     "package", "--quiet", "--no-verify", "--allow-dirty",
-    "-p", "lanechat-auth", "-p", "lanechat-client", "-p", "lanechat-cluster", "-p", "lanechat-core", "-p", "lanechat-files", "-p", "lanechat-http",
+    "-p", "lanechat-auth", "-p", "lanechat-bus-nats", "-p", "lanechat-client", "-p", "lanechat-cluster", "-p", "lanechat-core", "-p", "lanechat-files", "-p", "lanechat-http",
     "-p", "lanechat-pictures", "-p", "lanechat-shard", "-p", "lanechat-store", "-p", "lanechat-tokio", "-p", "lanechat-turns",
 ];
 

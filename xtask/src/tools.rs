@@ -41,6 +41,13 @@ pub(crate) const NGINX: Component =
 pub(crate) const CADDY: Component =
     Component { name: "Caddy", install: "apt-get install caddy", find: || is_present("caddy", "caddy") };
 
+/// The bus between servers. Without it, that is not tested, and the tests say so.
+pub(crate) const NATS: Component = Component {
+    name: "nats-server",
+    install: "apt-get install nats-server",
+    find: || is_present("nats-server", "nats-server"),
+};
+
 /// Autobahn's cases of RFC 6455. Without it, frames are tested by the tests' own cases only.
 pub(crate) const KOSOKU: Component = Component {
     name: "kosoku",

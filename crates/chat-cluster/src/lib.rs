@@ -18,7 +18,7 @@
 //!   [`OwnPresence`] is what this server tells the others.
 //! - [`Peers`] decides how often to beat and to poll, and what an unreachable database means.
 //! - [`Failover`] decides what happens when the database has another timeline.
-//! - [`encode`] and [`decode`] turn a [`Message`] into signed bytes for the bus, and back.
+//! - [`encode`] and [`decode`] turn a [`Message`] into signed bytes for the [`Bus`], and back.
 //!
 //! # What a program does
 //!
@@ -59,6 +59,7 @@
 //! assert_eq!(sequencer.next_output(), Some(Output::ReadFeed));
 //! ```
 
+mod bus;
 mod codec;
 mod failover;
 mod peers;
@@ -68,6 +69,7 @@ mod roster;
 mod sequencer;
 mod writer;
 
+pub use bus::{Bus, BusEvent, Channel, NoBus};
 pub use codec::{BUS_FORMAT, Key, MESSAGE_MAX_BYTES, Message, OpenError, Opened, decode, encode};
 pub use failover::{Failover, FailoverOutput};
 pub use peers::{Heartbeat, Peers, PeersOptions, ServerRow, Standing};
