@@ -42,6 +42,7 @@ pub(crate) async fn compare(
         for half in order {
             let server = Server::start(store, shards, [base, other][half]).await?;
             let cookies = server.users(USERS).await?;
+            server.becomes_idle().await?;
             let counts = talk(&server, protocol, &cookies, clients, rate, seconds).await?;
             if counts.received != expected || counts.disordered > 0 {
                 println!("{expected} deliveries expected, {} arrived", counts.received);

@@ -116,6 +116,19 @@ impl Server {
         Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
     }
 
+    /// Waits until the server has done what it does after a start, such as compressing the page
+    /// for a path of a host.
+    pub(crate) async fn becomes_idle(&self) -> Result<(), Box<dyn Error>> {
+        for _ in 0..60 {
+            let before = self.cpu()?;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            if self.cpu()? - before <= Duration::from_millis(20) {
+                return Ok(());
+            }
+        }
+        Err("the server does not become idle".into())
+    }
+
     /// Memory that the server has in use (proc(5), `statm`).
     pub(crate) fn resident_bytes(&self) -> Result<u64, Box<dyn Error>> {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid()?))?;

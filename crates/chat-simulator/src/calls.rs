@@ -31,6 +31,7 @@ impl World {
         let lane = lane(&Topic::Room(wanted.room().clone()), self.plan.lanes);
         let now_ms = self.wall_ms(0);
         if self.nodes[node].queue.change(lane, wanted, now_ms, ()) {
+            self.nodes[node].asked_changes += 1;
             self.begin_commit(node, lane);
         }
     }
@@ -108,6 +109,7 @@ impl World {
             return Ok(());
         }
         self.nodes[node].queue.changed();
+        self.nodes[node].asked_changes -= 1;
         if let Some(changes) = changes {
             let changes = self.take_due(node, &changes);
             self.push_changes(node, &changes);

@@ -83,6 +83,7 @@ impl World {
         this.boot += 1;
         this.state = NodeState::Up;
         this.queue = with_bug!(LogQueue::new(lanes, shards, drafts_max), self.bug);
+        this.asked_changes = 0;
         this.running = (0..lanes).map(|_| None).collect();
         this.marks = with_bug!(Marks::new(MARKS_MAX), self.bug);
         this.keeps_marks = false;
@@ -149,6 +150,7 @@ impl World {
         self.nodes[node].state = NodeState::Down;
         self.nodes[node].boot += 1;
         self.nodes[node].queue = LogQueue::new(1, 0, 0);
+        self.nodes[node].asked_changes = 0;
         self.nodes[node].running.clear();
         for hub in self.hubs_of(node) {
             // Events on their way to it are ignored.

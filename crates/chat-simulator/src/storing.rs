@@ -324,6 +324,8 @@ impl World {
         for (number, node) in self.nodes.iter().enumerate() {
             let idle = node.queue.drafts() == 0;
             ensure(idle, || format!("server {number} still has drafts"))?;
+            let asked = node.asked_changes;
+            ensure(asked == 0, || format!("server {number} neither made nor refused {asked} changes"))?;
             ensure(node.state == NodeState::Up, || format!("server {number} is {:?}", node.state))?;
         }
         for (hub, shell) in self.hubs.iter().enumerate() {

@@ -70,6 +70,8 @@ pub(crate) struct Node {
     pub(crate) state: NodeState,
     /// The drafts and changes that wait for the log.
     pub(crate) queue: LogQueue<()>,
+    /// How many changes it was asked for since its start that are neither made nor refused.
+    pub(crate) asked_changes: usize,
     /// What each lane does.
     pub(crate) running: Vec<Option<Running>>,
     /// The marks that wait for the log.
@@ -446,6 +448,7 @@ impl World {
                 boot: 0,
                 state: NodeState::Down,
                 queue: LogQueue::new(1, 0, 0),
+                asked_changes: 0,
                 running: Vec::new(),
                 marks: Marks::new(MARKS_MAX),
                 keeps_marks: false,
