@@ -2,6 +2,7 @@
 //! standard library, so that the first run does not wait for a build.
 
 mod apt;
+mod bench;
 mod component;
 mod fuzz;
 mod migrate;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Ok(Task::Prove { args }) => prove::run(args),
         Ok(Task::Simulate { args }) => simulate::run(args),
         Ok(Task::Fuzz { args }) => fuzz::run(args),
+        Ok(Task::Bench { args }) => bench::run(args),
         Err(UsageError(sentence)) => {
             eprint!("error: {sentence}\n\n{HELP}");
             ExitCode::from(2)
@@ -53,6 +55,7 @@ Tasks:
   migrate [up|down|status] [...]  the database's schema, as `server migrate`
   prove [--release] <scenario>    a scenario on the real server; `prove help` lists them
   simulate [--seeds N] [...]      whole chats under faults; `simulate --help` lists the options
+  bench [SCENARIO] [...]          the server beside Bun, Node and a bare floor; `bench --list` lists the scenarios
   fuzz TARGET [--seconds N]       damaged inputs for a parser; without a target, the list of them
   help                            this list
 ";
@@ -82,6 +85,10 @@ enum Task {
     Simulate {
         args: Vec<OsString>,
     },
+    /// `args` are those of `load bench`.
+    Bench {
+        args: Vec<OsString>,
+    },
     /// `args` are those of `bins/fuzz`.
     Fuzz {
         args: Vec<OsString>,
@@ -105,6 +112,7 @@ impl Task {
             Some("migrate") => return Ok(Self::Migrate { args }),
             Some("prove") => return Ok(Self::Prove { args }),
             Some("simulate") => return Ok(Self::Simulate { args }),
+            Some("bench") => return Ok(Self::Bench { args }),
             Some("fuzz") => return Ok(Self::Fuzz { args }),
             Some("screenshots") => Self::Screenshots,
             Some("help" | "--help" | "-h") => Self::Help,

@@ -93,8 +93,8 @@ pub(crate) async fn attack(
         // The rounds begin with quiet and attack in turn, as in `compare`.
         let order = if round % 2 == 0 { [false, true] } else { [true, false] };
         for is_attacked in order {
-            let before = server.resident_bytes()?;
-            server.reset_peak()?;
+            let before = server.process()?.resident_bytes()?;
+            server.process()?.reset_peak()?;
             let attackers = is_attacked.then(|| Attackers::start(&server, &attacker_cookie, round, options));
             if is_attacked {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -106,7 +106,7 @@ pub(crate) async fn attack(
             is_whole &= half.talk.received == expected && half.talk.disordered == 0;
             if let Some(attackers) = attackers {
                 all.add(attackers.end().await?);
-                grown.push(mebibytes(server.peak_resident_bytes()?.saturating_sub(before)));
+                grown.push(mebibytes(server.process()?.peak_resident_bytes()?.saturating_sub(before)));
                 good += half.good_sign_ins();
             }
             let longest = half.sign_ins.iter().max().copied().unwrap_or_default();

@@ -47,16 +47,16 @@ pub(crate) async fn logins(
     let mut alone = talk(&server, protocol, &cookies, clients, messages, seconds).await?;
 
     println!("the same, and {count} sign-ins at once");
-    let before = server.resident_bytes()?;
-    let cpu = server.cpu()?;
-    server.reset_peak()?;
+    let before = server.process()?.resident_bytes()?;
+    let cpu = server.process()?.cpu()?;
+    server.process()?.reset_peak()?;
     let signing_in = tokio::spawn(sign_in(Arc::clone(&server), count));
     let mut beside = talk(&server, protocol, &cookies, clients, messages, seconds).await?;
     let answers = signing_in.await?;
-    let peak = server.peak_resident_bytes()?;
-    let cpu = server.cpu()? - cpu;
+    let peak = server.process()?.peak_resident_bytes()?;
+    let cpu = server.process()?.cpu()? - cpu;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let after = server.resident_bytes()?;
+    let after = server.process()?.resident_bytes()?;
 
     let mut statuses: Vec<Option<u16>> = answers.iter().map(|answer| answer.status).collect();
     statuses.sort_unstable();

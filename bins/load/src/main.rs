@@ -9,10 +9,12 @@
 mod address;
 mod attack;
 mod attackers;
+mod bench;
 mod client;
 mod comparison;
 mod host;
 mod logins;
+mod process;
 mod removal;
 mod room_list;
 mod server;
@@ -25,6 +27,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 
 use crate::attack::Attack;
+use crate::bench::Bench;
 use crate::client::{Client, Counts, Pace, Protocol};
 use crate::comparison::{Comparison, compare};
 use crate::host::Host;
@@ -108,6 +111,11 @@ enum Load {
     /// One room of the server and one of a chat that a host on axum mounts, in turn, both in
     /// memory: measures what mounting adds to the processor time of a delivery.
     MountCost(Comparison),
+    /// The chat beside Bun, Node and a bare floor: many scenarios, in turn.
+    Bench(Bench),
+    /// Runs the bare floor of `bench`.
+    #[command(hide = true)]
+    Floor,
     /// Runs the host of `mount-cost`.
     #[command(hide = true)]
     Host(Host),
@@ -138,6 +146,8 @@ async fn run(cli: Cli) -> Result<bool, Box<dyn Error>> {
             return compare([Kind::Plain, Kind::Mounted], "mounted", settings, load).await;
         }
         Load::Attack(options) => return attack::attack(settings, options).await,
+        Load::Bench(options) => return bench::bench(options).await,
+        Load::Floor => return bench::floor::serve(),
         Load::Host(host) => return host::serve(cli.shards, host).await,
         _ => {}
     }
@@ -153,7 +163,7 @@ async fn run(cli: Cli) -> Result<bool, Box<dyn Error>> {
         Load::Removal(options) => removal::removal(&server, &options).await,
         Load::RoomList(options) => room_list::room_list(&server, &options).await,
         // They start servers of their own, above.
-        Load::Attack(_) | Load::TlsCost(_) | Load::MountCost(_) | Load::Host(_) => Ok(true),
+        _ => Ok(true),
     }
 }
 
@@ -200,7 +210,7 @@ async fn talk(
     tokio::time::sleep(Duration::from_secs(1)).await;
     let sent = u64::from(rate) * seconds;
     let started = Instant::now();
-    let cpu = server.cpu()?;
+    let cpu = server.process()?.cpu()?;
     let mut tasks = Vec::with_capacity(clients);
     for (number, client) in sockets.into_iter().enumerate() {
         // Each socket sends every `clients`th message.
@@ -209,7 +219,7 @@ async fn talk(
         tasks.push(tokio::spawn(client.run(started, pace, Some(sent), Duration::from_secs(seconds + 20))));
     }
     let counts = collect(tasks).await?;
-    Ok(Counts { cpu: server.cpu()? - cpu, elapsed: started.elapsed(), ..counts })
+    Ok(Counts { cpu: server.process()?.cpu()? - cpu, elapsed: started.elapsed(), ..counts })
 }
 
 async fn idle(
@@ -219,7 +229,7 @@ async fn idle(
     seconds: u64,
 ) -> Result<bool, Box<dyn Error>> {
     let cookies = server.users(USERS).await?;
-    let before = server.resident_bytes()?;
+    let before = server.process()?.resident_bytes()?;
     let started = Instant::now();
     let mut sockets = Vec::with_capacity(clients);
     for number in 0..clients {
@@ -234,7 +244,7 @@ async fn idle(
         })
         .collect();
     tokio::time::sleep(Duration::from_secs(seconds / 2)).await;
-    let after = server.resident_bytes()?;
+    let after = server.process()?.resident_bytes()?;
     collect(tasks).await?;
     println!("{clients} sockets connected in {:.1} s", connecting.as_secs_f64());
     println!(
@@ -266,7 +276,7 @@ async fn flood(
     println!("{rooms} rooms of {clients} sockets, {in_flight} messages in flight in each, for {seconds} s");
     // Until the join notices are delivered.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let cpu = server.cpu()?;
+    let cpu = server.process()?.cpu()?;
     let started = Instant::now();
     let until = Duration::from_secs(seconds);
     let mut tasks = Vec::new();
@@ -275,7 +285,7 @@ async fn flood(
         tasks.push(tokio::spawn(client.run(started, pace, None, until)));
     }
     tokio::time::sleep(until).await;
-    let (cpu, elapsed) = (server.cpu()? - cpu, started.elapsed());
+    let (cpu, elapsed) = (server.process()?.cpu()? - cpu, started.elapsed());
     let counts = collect(tasks).await?;
     println!("{:.0} deliveries a second", counts.received as f64 / elapsed.as_secs_f64());
     print_latency(counts.latencies_us);

@@ -37,7 +37,7 @@ pub(crate) async fn room_list(server: &Server, options: &RoomListing) -> Result<
     create(server, &headers, options.rooms).await?;
     println!("{} rooms, {} callers for {} s", options.rooms, options.callers, options.seconds);
     expect_ok(server.call("GET", &path, &headers, "").await?)?;
-    let (started, cpu) = (Instant::now(), server.cpu()?);
+    let (started, cpu) = (Instant::now(), server.process()?.cpu()?);
     let address = &server.address;
     let until = started + Duration::from_secs(options.seconds);
     let mut callers = JoinSet::new();
@@ -65,7 +65,7 @@ pub(crate) async fn room_list(server: &Server, options: &RoomListing) -> Result<
             None => all_answered = false,
         }
     }
-    let (cpu, elapsed) = (server.cpu()? - cpu, started.elapsed());
+    let (cpu, elapsed) = (server.process()?.cpu()? - cpu, started.elapsed());
     times_us.sort_unstable();
     println!(
         "{} listings: median {:.1} ms, p99 {:.1} ms, longest {:.1} ms",

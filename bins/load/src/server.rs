@@ -13,7 +13,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::{Child, Command};
 
 use crate::address::{Address, certify};
+use crate::bench::on_first_core;
 use crate::host;
+use crate::process::Process;
 
 /// The program that is started, and how.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(crate) enum Kind {
     Plain,
     /// The same, with the limits that it has without settings.
     Limited,
+    /// Without TLS and those limits, on the first core only.
+    OnOneCore,
     /// The server with TLS.
     Tls,
     /// A host that mounts the chat, with the store in memory.
@@ -43,7 +47,10 @@ impl Server {
         let this = std::env::current_exe()?;
         let binary = if kind == Kind::Mounted { this } else { this.with_file_name("server") };
         let folder = tempfile::tempdir()?;
-        let mut command = Command::new(&binary);
+        let mut command = match kind {
+            Kind::OnOneCore => on_first_core(&binary),
+            _ => Command::new(&binary),
+        };
         command
             // No setting of this program's environment changes what is measured.
             .env_clear()
@@ -108,48 +115,21 @@ impl Server {
         call(&self.address, method, path, headers, body).await
     }
 
-    /// User and system time that the server has used (proc(5), `stat`).
-    pub(crate) fn cpu(&self) -> Result<Duration, Box<dyn Error>> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-        Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
-    }
-
     /// Waits until the server has done what it does after a start, such as compressing the page
     /// for a path of a host.
     pub(crate) async fn becomes_idle(&self) -> Result<(), Box<dyn Error>> {
         for _ in 0..60 {
-            let before = self.cpu()?;
+            let before = self.process()?.cpu()?;
             tokio::time::sleep(Duration::from_millis(500)).await;
-            if self.cpu()? - before <= Duration::from_millis(20) {
+            if self.process()?.cpu()? - before <= Duration::from_millis(20) {
                 return Ok(());
             }
         }
         Err("the server does not become idle".into())
     }
 
-    /// Memory that the server has in use (proc(5), `statm`).
-    pub(crate) fn resident_bytes(&self) -> Result<u64, Box<dyn Error>> {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid()?))?;
-        let pages: u64 = statm.split_whitespace().nth(1).unwrap_or_default().parse()?;
-        Ok(pages * rustix::param::page_size() as u64)
-    }
-
-    /// The most memory that the server had in use at one time (proc(5), `status`).
-    pub(crate) fn peak_resident_bytes(&self) -> Result<u64, Box<dyn Error>> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-        Ok(peak.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
-    }
-
-    /// Resets the peak of memory (proc(5), `clear_refs`).
-    pub(crate) fn reset_peak(&self) -> Result<(), Box<dyn Error>> {
-        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.pid()?), "5")?)
-    }
-
-    fn pid(&self) -> io::Result<u32> {
-        self.process.id().ok_or_else(|| io::Error::other("the server has ended"))
+    pub(crate) fn process(&self) -> io::Result<Process> {
+        self.process.id().map(Process).ok_or_else(|| io::Error::other("the server has ended"))
     }
 }
 
@@ -180,7 +160,11 @@ fn set_up(command: &mut Command, store: &str, folder: &Path) -> Result<(), Box<d
             command.args(["--database-url", "memory:"]);
             Ok(())
         }
-        _ => Err("--store is sqlite or memory".into()),
+        postgres if postgres.starts_with("postgres://") => {
+            command.args(["--database-url", postgres]);
+            Ok(())
+        }
+        _ => Err("--store is sqlite, memory, or the address of a Postgres database".into()),
     }
 }
 
