@@ -56,8 +56,10 @@ pub(crate) async fn bench(options: &Bench) -> Result<bool, Box<dyn Error>> {
         options.filter.as_ref().is_none_or(|filter| scenario.name.contains(filter.as_str()))
     };
     let scenarios: Vec<&Scenario> = SCENARIOS.iter().filter(is_wanted).collect();
-    let is_named = |peer: &Peer| options.servers.is_empty() || options.servers.iter().any(|it| it == peer.name());
-    let uses_postgres = scenarios.iter().any(|it| it.peers.contains(&Peer::Postgres)) && is_named(&Peer::Postgres);
+    let is_named =
+        |peer: &Peer| options.servers.is_empty() || options.servers.iter().any(|it| it == peer.name());
+    let uses_postgres =
+        scenarios.iter().any(|it| it.peers.contains(&Peer::Postgres)) && is_named(&Peer::Postgres);
     let cluster = if uses_postgres { tokio::task::block_in_place(TestCluster::start) } else { None };
     let mut report = Report::new(fsync::median()?);
     for scenario in scenarios {

@@ -50,7 +50,8 @@ impl Report {
     }
 
     pub(crate) fn add(&mut self, scenario: &'static Scenario, peer: Peer, figures: Figures) {
-        let is_it = |(of, by, _): &&mut (&Scenario, Peer, Vec<Figures>)| of.name == scenario.name && *by == peer;
+        let is_it =
+            |(of, by, _): &&mut (&Scenario, Peer, Vec<Figures>)| of.name == scenario.name && *by == peer;
         match self.results.iter_mut().find(is_it) {
             Some((_, _, rounds)) => rounds.push(figures),
             None => self.results.push((scenario, peer, vec![figures])),
@@ -110,7 +111,8 @@ impl Report {
     /// The median of the ratios to Bun in the same round.
     fn ratio(&self, scenario: &Scenario, peer: Peer, value: fn(&Figures) -> f64) -> Option<f64> {
         let rounds = |wanted: Peer| {
-            let is_it = |(of, by, _): &&(&Scenario, Peer, Vec<Figures>)| of.name == scenario.name && *by == wanted;
+            let is_it =
+                |(of, by, _): &&(&Scenario, Peer, Vec<Figures>)| of.name == scenario.name && *by == wanted;
             self.results.iter().find(is_it).map(|(_, _, rounds)| rounds)
         };
         let pairs = rounds(peer)?.iter().zip(rounds(Peer::Bun)?);
@@ -156,7 +158,8 @@ impl Report {
             let Some(ratio) = self.ratio(scenario, *peer, |it| it.cpu_us) else { continue };
             if scenario.name != last {
                 y += 8;
-                let _ = writeln!(rows, r#"<text x="4" y="{}" class="scenario">{}</text>"#, y + 13, scenario.name);
+                let _ =
+                    writeln!(rows, r#"<text x="4" y="{}" class="scenario">{}</text>"#, y + 13, scenario.name);
                 last = scenario.name;
             }
             let class = if peer.name().starts_with("chat") { "chat" } else { "other" };

@@ -310,9 +310,9 @@ fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 fn parse(text: &[u8]) -> Option<(u64, u64)> {
     let number = |bytes: &[u8]| -> Option<(u64, usize)> {
         let digits = bytes.iter().position(|byte| !byte.is_ascii_digit())?;
-        let value = bytes[..digits].iter().fold(0_u64, |value, digit| {
-            value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'))
-        });
+        let value = bytes[..digits]
+            .iter()
+            .fold(0_u64, |value, digit| value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')));
         Some((value, digits))
     };
     let (first, length) = number(text)?;
