@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chat_core::{
-    Entry, HubOptions, MessageText, Nonce, PageFrom, Pair, RateLimit, Role, RoomName, TextError, Topic,
-    Username,
+    Entry, HubOptions, MENTIONS_MAX, MessageText, Nonce, PageFrom, Pair, RateLimit, Role, RoomName,
+    TextError, Topic, Username,
 };
 use chat_shard::{
     Author, ChatHandle, Followed, HandleParts, HookFuture, HookSet, Hooks, Post, PostError, Proposed,
@@ -164,5 +164,31 @@ async fn hooks_refuse_and_replace_and_a_hook_that_hangs_lets_nothing_through() {
     for texts in noted {
         assert_eq!(*texts.lock().unwrap(), ["new", "yes"]);
     }
+    chat.shards.stop().await;
+}
+
+#[tokio::test]
+async fn mentions_are_for_rooms_and_bounded_and_so_are_pages() {
+    let hub = HubOptions { history_max: 2, rate: None, ..HubOptions::default() };
+    let chat = Chat::start(ShardOptions { hub, ..ShardOptions::default() }).await;
+    let naming = |count: usize| Post {
+        mentions: Some((0..count).map(|number| name(&format!("user{number}"))).collect()),
+        ..post("alice", "hi")
+    };
+    assert_eq!(chat.handle.post(naming(MENTIONS_MAX + 1)).await, Err(PostError::TooManyMentions));
+    for _ in 0..3 {
+        chat.handle.post(naming(MENTIONS_MAX)).await.unwrap();
+    }
+    let page = async |limit| {
+        let page = chat.handle.page(&Topic::Room(room()), PageFrom::Latest, limit).await.unwrap();
+        page.entries.len()
+    };
+    assert_eq!([page(0).await, page(2).await, page(50).await], [1, 2, 2]);
+
+    let topic = Topic::Pair(Pair::new(name("alice"), name("bob")));
+    let private = Post { topic: topic.clone(), ..post("alice", "hi @bob") };
+    chat.handle.post(private).await.unwrap();
+    let page = chat.handle.page(&topic, PageFrom::Latest, 1).await.unwrap();
+    assert!(page.entries[0].body.mentions().is_none());
     chat.shards.stop().await;
 }
