@@ -254,6 +254,7 @@ fn multipart() -> impl FnMut(&[u8]) -> Depth {
             push: store.clone(),
             bots: store.clone(),
             outgoing: store,
+            shared: None,
             passwords: Passwords::start(PasswordsOptions::default()).expect("threads"),
             tokens: Tokens::new(&secret, TokenOptions::default()),
             identity: None,

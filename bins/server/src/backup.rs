@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chat_store::{Backup, BackupContents, DatabaseUrl};
+use chat_store::{Backup, BackupContents, DatabaseUrl, Stores};
 use clap::Args;
 
 use crate::backup_files::{Checked, Lacking, add_files, check_files};
@@ -65,7 +65,7 @@ pub(crate) async fn backup(config: &Config, task: BackupTask) -> Result<(), Box<
     refuse_target(&file, force, &config.database_url)?;
     let part = PartFile::create(beside(&file, ".part"))?;
     let mut backup = Backup::write(&config.database_url, part.path(), now_ms()).await?;
-    let missing = add_pictures(&mut backup, &config.http.uploads_dir).await?;
+    let missing = add_pictures(&mut backup, config).await?;
     let lacking = match without_files {
         true => Lacking::default(),
         false => add_files(&mut backup, config).await?,
@@ -143,7 +143,8 @@ pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
 }
 
 /// Adds the pictures of all accounts; returns how many are missing.
-async fn add_pictures(backup: &mut Backup, uploads: &Path) -> Result<u64, Box<dyn Error>> {
+async fn add_pictures(backup: &mut Backup, config: &Config) -> Result<u64, Box<dyn Error>> {
+    let uploads = &config.http.uploads_dir;
     let mut missing = Vec::new();
     let mut last = String::new();
     loop {
@@ -154,7 +155,7 @@ async fn add_pictures(backup: &mut Backup, uploads: &Path) -> Result<u64, Box<dy
             if let Some(name) = chat_http::avatar_file_name(address)
                 && !add_picture(backup, uploads, name).await?
             {
-                missing.push(name.to_owned());
+                missing.push(address.clone());
             }
         }
     }
@@ -163,11 +164,28 @@ async fn add_pictures(backup: &mut Backup, uploads: &Path) -> Result<u64, Box<dy
     }
     // A new account exists a moment before its picture does.
     tokio::time::sleep(PICTURE_WAIT).await;
+    let stores = match &config.database_url {
+        url @ DatabaseUrl::Postgres(_) => Some(Stores::open(url).await?),
+        _ => None,
+    };
     let mut lost = 0;
-    for name in &missing {
-        if !add_picture(backup, uploads, name).await? {
-            lost += 1;
+    for address in &missing {
+        let Some(name) = chat_http::avatar_file_name(address) else { continue };
+        if add_picture(backup, uploads, name).await? {
+            continue;
         }
+        // Another server may have it in its folder.
+        let shared = match stores.as_ref().and_then(|stores| stores.shared.as_ref()) {
+            Some(shared) => shared.picture(address).await?,
+            None => None,
+        };
+        match shared {
+            Some(bytes) => backup.add_picture(name, &bytes).await?,
+            None => lost += 1,
+        }
+    }
+    if let Some(stores) = stores {
+        stores.close().await;
     }
     Ok(lost)
 }

@@ -23,6 +23,7 @@ mod log;
 mod migrate;
 mod oidc;
 mod output;
+mod own_secret;
 mod part_file;
 mod reindex;
 mod requests;

@@ -281,7 +281,7 @@ impl Context {
     }
 
     async fn remove(&self, name: &str, force: bool) -> Result<Done, Box<dyn Error>> {
-        let Stores { users, sessions, .. } = &self.stores;
+        let Stores { users, sessions, shared, .. } = &self.stores;
         let user = match (self.find(name).await, Username::known(name)) {
             (Ok(user), _) => user,
             (Err(error), Ok(name)) => {
@@ -303,7 +303,8 @@ impl Context {
         users.remove_user(&user.name).await?;
         let ended = sessions.revoke_sessions_of(&user.name).await?;
         self.note(AuditAction::UserRemove, &user.name).await?;
-        let removed = chat_http::remove_avatar(&self.http.uploads_dir, &user, &**users).await;
+        let removed =
+            chat_http::remove_avatar(&self.http.uploads_dir, &user, &**users, shared.as_deref()).await;
         let name = shown(&user.name);
         let text = match removed {
             Ok(()) => format!("The account of {name} was removed; sessions ended: {}.\n", ended.len()),

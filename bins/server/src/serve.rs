@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::Write;
 use std::sync::Arc;
 
-use chat_auth::{Passwords, SigningSecret, Tokens};
+use chat_auth::{Passwords, Tokens};
 use chat_http::{Parts, Server};
 use chat_store::{DatabaseUrl, OtherServers, ServerLock, Stores, migrations, wait_until_reachable};
 use tokio::net::TcpListener;
@@ -16,6 +16,7 @@ use crate::folder::{database_folder, private_folder};
 use crate::limits;
 use crate::log;
 use crate::oidc::OidcSettings;
+use crate::own_secret::OwnSecret;
 use crate::requests::Context;
 #[cfg(feature = "sqlite")]
 use crate::restore::unpack_in_place;
@@ -91,10 +92,7 @@ struct Started {
 async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, Box<dyn Error>> {
     private_folder(&config.data_dir)?;
     database_folder(&config.database_url)?;
-    let secret = match config.jwt_secret.take() {
-        Some(secret) => secret,
-        None => SigningSecret::load_or_create(&config.data_dir.join("jwt.secret"))?,
-    };
+    let secret = OwnSecret::find(&mut config)?;
     // Taken before the wait for the database, and open to clients only after it.
     let socket = address::bind(&config.listen).await;
     let socket = socket.map_err(|error| format!("{}: {error}", config.listen_origin))?;
@@ -115,6 +113,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
     #[cfg(feature = "sqlite")]
     unpack_in_place(&config).await?;
     let stores = Stores::open(&config.database_url).await?;
+    let secret = secret.shared(&stores).await?;
     let external_keys = match &config.external_keys {
         Some(from) => Some(Arc::new(from.load().await?)),
         None => None,
@@ -130,6 +129,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         push: stores.push.clone(),
         bots: stores.bots.clone(),
         outgoing: stores.outgoing.clone(),
+        shared: stores.shared.clone(),
         passwords: Passwords::start(config.passwords.clone())?,
         tokens: match &external_keys {
             Some(keys) => Tokens::new(&secret, config.tokens.clone()).with_external_keys(Arc::clone(keys)),

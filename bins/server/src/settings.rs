@@ -121,7 +121,7 @@ settings! {
         "sqlite:FILE, postgres://USER@HOST/NAME, or memory: to store nothing").secret();
     DATABASE_WAIT_SECONDS = number("database_wait_seconds", "SECONDS", 0, DAY_SECONDS, "60",
         "Seconds for which a starting server waits for a Postgres that cannot be reached yet");
-    JWT_SECRET = text("jwt_secret", "TEXT", "generated once and stored in the data folder",
+    JWT_SECRET = text("jwt_secret", "TEXT", "generated once and stored in the Postgres database, or else in the data folder",
         "Secret that signs session tokens, at least 32 bytes").secret();
     EXTERNAL_TOKENS = bool("external_tokens", "false",
         "Whether the server accepts tokens that another program signed with the same secret");

@@ -34,6 +34,7 @@ mod external_keys;
 mod failures;
 mod hash_queue;
 mod hasher;
+mod keyed_hash;
 mod known_places;
 mod network;
 mod oidc;
@@ -47,6 +48,7 @@ mod tokens;
 mod verdict;
 
 pub use external_keys::{ExternalKeys, ExternalKeysError, FetchedKeys};
+pub use keyed_hash::KeyedHash;
 pub use network::Network;
 pub use oidc::{
     IdTokenError, OidcAnswer, OidcAnswering, OidcAttempt, OidcError, OidcOptions, OidcProvider, OidcRequest,
@@ -56,7 +58,8 @@ pub use password::{NO_PASSWORD, PASSWORD_MAX_BYTES, Password, PasswordError, Pas
 pub use passwords::{HashCost, HashFor, Passwords, PasswordsError, PasswordsOptions};
 pub use secret::{SECRET_MIN_BYTES, SecretError, SigningSecret};
 pub use sign_in_limiter::{
-    Attempt, DOUBTFUL_FROM, SignInLimit, SignInLimiter, SignInLimits, SignInName, SignInRefused,
+    Attempt, DOUBTFUL_FROM, PastFailure, SharedKey, SignInLimit, SignInLimiter, SignInLimits, SignInName,
+    SignInRefused,
 };
 pub use tokens::{Claims, TOKEN_MAX_BYTES, TokenError, TokenOptions, Tokens};
 pub use verdict::Verdict;

@@ -50,6 +50,27 @@ impl SigningSecret {
         }
     }
 
+    /// The secret in this file; `None` if the file does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError`], except `TooShort`.
+    pub fn load_existing(path: &Path) -> Result<Option<Self>, SecretError> {
+        match Self::load(path) {
+            Err(SecretError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            done => done.map(Some),
+        }
+    }
+
+    /// A random secret, as it would be made for a file.
+    ///
+    /// # Errors
+    ///
+    /// The operating system has no random numbers.
+    pub fn random() -> io::Result<Self> {
+        random_text().map(|text| Self(Zeroizing::new(text.as_bytes().to_vec())))
+    }
+
     fn load(path: &Path) -> Result<Self, SecretError> {
         let failed = |cause| SecretError::File { path: path.into(), cause };
         let file = File::open(path).map_err(failed)?;
@@ -66,7 +87,8 @@ impl SigningSecret {
         Ok(Self(Zeroizing::new(secret.to_vec())))
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    /// The secret itself, to be stored where only servers read it.
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
@@ -124,16 +146,22 @@ const READABLE_BY_ALL: u32 = 0o007;
 /// The most bytes that are read, so that a large file under a wrong path is not read whole.
 const FILE_MAX_BYTES: u64 = 4096;
 
+/// 256 random bits in hexadecimal digits.
+fn random_text() -> io::Result<Zeroizing<String>> {
+    let mut random = Zeroizing::new([0; 32]);
+    rand::rngs::SysRng.try_fill_bytes(&mut *random).map_err(io::Error::other)?;
+    let mut text = Zeroizing::new(String::with_capacity(2 * random.len() + 1));
+    for byte in *random {
+        text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or_default());
+        text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or_default());
+    }
+    Ok(text)
+}
+
 /// Creates the file with its whole content. A file that another process created
 /// meanwhile is kept.
 fn create(path: &Path) -> io::Result<()> {
-    let mut random = Zeroizing::new([0; 32]);
-    rand::rngs::SysRng.try_fill_bytes(&mut *random).map_err(io::Error::other)?;
-    let mut line = Zeroizing::new(String::with_capacity(2 * random.len() + 1));
-    for byte in *random {
-        line.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or_default());
-        line.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or_default());
-    }
+    let mut line = random_text()?;
     line.push('\n');
 
     let folder = match path.parent() {
@@ -219,6 +247,20 @@ mod tests {
         }
         let missing = SigningSecret::load_or_create(&folder.path().join("no/folder")).unwrap_err();
         assert!(matches!(missing, SecretError::File { .. }), "{missing}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_not_made_where_others_keep_the_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        assert!(SigningSecret::load_existing(&path).unwrap().is_none());
+        assert!(!path.exists());
+        let made = SigningSecret::load_or_create(&path).unwrap();
+        let found = SigningSecret::load_existing(&path).unwrap().unwrap();
+        assert_eq!(found.as_bytes(), made.as_bytes());
+        let random = SigningSecret::random().unwrap();
+        assert_eq!(random.as_bytes().len(), 64);
+        assert_ne!(random.as_bytes(), SigningSecret::random().unwrap().as_bytes());
     }
 
     #[test]

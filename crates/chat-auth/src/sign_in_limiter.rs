@@ -1,7 +1,6 @@
 //! The limits on sign-ins.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::KeyedHash;
 use crate::failures::{AccountTag, Failure, Failures};
 use crate::known_places::KnownPlaces;
 use crate::network::Network;
@@ -33,7 +33,7 @@ pub struct SignInLimiter {
     limits: SignInLimits,
     started: Instant,
     /// Hashes the keys: clients choose the names, and how long they are.
-    hasher: RandomState,
+    hasher: KeyedHash,
     failures: Mutex<Failures>,
     /// Names as they were typed, with the addresses from which each has signed in. A
     /// spelling finds one account, which is known only after an attempt has begun.
@@ -120,12 +120,13 @@ pub enum SignInLimit {
 }
 
 impl SignInLimiter {
-    /// A limiter that knows of no failures.
-    pub fn new(limits: SignInLimits, now: Instant) -> Self {
+    /// A limiter that knows of no failures. Several servers that count together hash with the same
+    /// key.
+    pub fn new(limits: SignInLimits, hasher: KeyedHash, now: Instant) -> Self {
         Self {
             limits,
             started: now,
-            hasher: RandomState::new(),
+            hasher,
             failures: Mutex::default(),
             signed_in_from: Mutex::default(),
             attempt_ended: Notify::new(),
@@ -272,7 +273,7 @@ impl SignInLimiter {
     }
 
     fn hash(&self, kind: Kind, key: impl std::hash::Hash) -> u64 {
-        self.hasher.hash_one((kind, key))
+        self.hasher.hash((kind, key))
     }
 
     fn places(&self) -> MutexGuard<'_, KnownPlaces> {
@@ -280,7 +281,8 @@ impl SignInLimiter {
     }
 
     fn seconds(&self, now: Instant) -> u32 {
-        now.saturating_duration_since(self.started).as_secs() as u32
+        // Failures that other servers have counted may be older than this one.
+        now.saturating_duration_since(self.started).as_secs() as u32 + LONGEST_WINDOW_S
     }
 
     fn failures(&self) -> MutexGuard<'_, Failures> {
@@ -299,6 +301,26 @@ pub struct Attempt<'a> {
     is_known: bool,
     account: Option<AccountTag>,
     outcome: Outcome,
+}
+
+/// Something that an attempt counts for on all servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedKey {
+    /// A hash, by the key that the servers share.
+    pub hash: u64,
+    /// How long an attempt counts, in seconds.
+    pub window_seconds: u32,
+    /// How many count within that time: more need not be known.
+    pub max: usize,
+}
+
+/// A failure that some server has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PastFailure {
+    /// How long ago it was, in seconds.
+    pub age_seconds: u32,
+    /// The [account](Attempt::account).
+    pub account: Option<u32>,
 }
 
 /// Something that an attempt counts for.
@@ -345,7 +367,74 @@ impl Attempt<'_> {
 
     /// Notes the exact name of the account whose password is checked, before the check.
     pub fn has_found(&mut self, account: &str) {
-        self.account = Some(AccountTag(self.limiter.hasher.hash_one(account) as u32));
+        self.account = Some(AccountTag(self.limiter.hasher.hash(account) as u32));
+    }
+
+    /// What counts the attempt on all servers, if several count together: in the order that
+    /// [`learn`](Self::learn) takes. Attempts that only cost hashes count on their own server.
+    pub fn shared_keys(&self) -> Vec<SharedKey> {
+        let limits = self.counted_together();
+        let key = |key: &Key| SharedKey {
+            hash: key.hash,
+            window_seconds: key.limit.window(),
+            max: self.limiter.max(key.limit),
+        };
+        limits.map(key).collect()
+    }
+
+    /// The key of failures that a success of this account forgets, and the account: `None` before
+    /// the account [was found](Self::has_found), or without an address.
+    pub fn forgotten_by_success(&self) -> Option<(u64, u32)> {
+        let key = self.keys.iter().find(|key| key.limit == SignInLimit::FromAddress)?;
+        Some((key.hash, self.account?.0))
+    }
+
+    /// The account that the attempt [has found](Self::has_found), in a form that servers share.
+    pub fn account(&self) -> Option<u32> {
+        self.account.map(|account| account.0)
+    }
+
+    /// Whether this server knows of something that counts beside this attempt. The first attempt of a
+    /// user who makes no mistake needs no other server.
+    pub fn is_doubted(&self) -> bool {
+        let failures = self.limiter.failures();
+        let others = |key: &Key| failures.get(key.hash).is_some_and(|recent| recent.counted() > 1);
+        self.counted_together().filter(|key| key.is_checked).any(others)
+    }
+
+    /// Learns what all servers have counted beside this attempt, for each of the
+    /// [shared keys](Self::shared_keys). What this one knows already stays, if it is more.
+    ///
+    /// # Errors
+    ///
+    /// [`SignInRefused::TooMany`]: the password must not be checked.
+    pub fn learn(&self, counted: &[Vec<PastFailure>]) -> Result<(), SignInRefused> {
+        let now = self.limiter.seconds(Instant::now());
+        let mut failures = self.limiter.failures();
+        let mut refused = Ok(());
+        for (key, counted) in self.counted_together().zip(counted) {
+            let recent = failures.of(key.hash, key.limit.window(), self.limiter.max(key.limit));
+            if counted.len() > recent.failures.len() {
+                let failure = |past: &PastFailure| Failure {
+                    at: now.saturating_sub(past.age_seconds),
+                    account: past.account.map(AccountTag),
+                };
+                recent.failures = counted.iter().map(failure).collect();
+                recent.failures.sort_by_key(|failure| failure.at);
+            }
+            recent.forget_old(now);
+            if key.is_checked
+                && let Some(seconds) = recent.wait(now)
+            {
+                let retry_after = Duration::from_secs(seconds.into());
+                refused = Err(SignInRefused::TooMany { limit: key.limit, retry_after });
+            }
+        }
+        refused
+    }
+
+    fn counted_together(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter().filter(|key| key.limit != SignInLimit::Attempts)
     }
 
     /// Ends the attempt: the password was right. Earlier failures of the account that the
@@ -406,12 +495,14 @@ impl SignInLimit {
     /// How long something counts for this limit, in seconds.
     fn window(self) -> u32 {
         match self {
-            Self::OfAccount => 60 * 60,
+            Self::OfAccount => LONGEST_WINDOW_S,
             Self::FromAddress | Self::OfAddress | Self::Attempts => 15 * 60,
         }
     }
 }
 
+/// The longest [window](SignInLimit::window).
+const LONGEST_WINDOW_S: u32 = 60 * 60;
 /// Attempts that may wait for other attempts, in all.
 const WAITING_MAX: usize = 1_024;
 /// Attempts that may wait for other attempts of their account or address.
@@ -433,7 +524,7 @@ mod tests {
     }
 
     fn limiter(limits: SignInLimits) -> SignInLimiter {
-        SignInLimiter::new(limits, Instant::now())
+        SignInLimiter::new(limits, KeyedHash::random(), Instant::now())
     }
 
     /// Fails once. If the attempt is refused: the seconds until the next one is allowed.
@@ -443,6 +534,95 @@ mod tests {
             Err(SignInRefused::TooMany { retry_after, .. }) => Err(retry_after.as_secs()),
             Err(SignInRefused::Busy) => Err(0),
         }
+    }
+
+    /// What all servers have counted: each key with the time of each failure.
+    #[derive(Default)]
+    struct Counted(Mutex<HashMap<u64, Vec<(Instant, Option<u32>)>>>);
+
+    impl Counted {
+        /// An attempt on a server that counts together with others, and fails.
+        async fn fail(&self, limiter: &SignInLimiter, account: &str, address: IpAddr) -> Result<(), u64> {
+            let attempt = match limiter.begin(name(account), Some(address)).await {
+                Ok(attempt) => attempt,
+                Err(SignInRefused::TooMany { retry_after, .. }) => return Err(retry_after.as_secs()),
+                Err(SignInRefused::Busy) => return Err(0),
+            };
+            let count = || {
+                let mut counted = self.0.lock().unwrap();
+                let now = Instant::now();
+                attempt
+                    .shared_keys()
+                    .iter()
+                    .map(|key| {
+                        let of_key = counted.entry(key.hash).or_default();
+                        let past = of_key.iter().map(|(at, account)| PastFailure {
+                            age_seconds: (now - *at).as_secs() as u32,
+                            account: *account,
+                        });
+                        let past = past.collect();
+                        of_key.push((now, attempt.account()));
+                        past
+                    })
+                    .collect::<Vec<Vec<PastFailure>>>()
+            };
+            if !attempt.is_doubted() {
+                attempt.learn(&count()).ok();
+                return Ok(());
+            }
+            match attempt.learn(&count()) {
+                Ok(()) => Ok(()),
+                Err(SignInRefused::TooMany { retry_after, .. }) => {
+                    attempt.not_checked();
+                    Err(retry_after.as_secs())
+                }
+                Err(SignInRefused::Busy) => Err(0),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_servers_do_not_multiply_the_guesses() {
+        let key = KeyedHash::new([7; 16]);
+        let limits = SignInLimits::default();
+        let servers: Vec<_> =
+            (0..4).map(|_| SignInLimiter::new(limits.clone(), key.clone(), Instant::now())).collect();
+        let counted = Counted::default();
+        let mut guesses = 0;
+        for _ in 0..20 {
+            for server in &servers {
+                guesses += usize::from(counted.fail(server, "alice", HOME).await.is_ok());
+            }
+        }
+        // The first guess on each server is made before it asks.
+        assert!((10..=10 + servers.len()).contains(&guesses), "{guesses}");
+        later(900).await;
+        assert_eq!(counted.fail(&servers[0], "alice", HOME).await, Ok(()));
+        // A server that has just started learns of what was before it.
+        later(30).await;
+        for _ in 0..9 {
+            assert_eq!(counted.fail(&servers[1], "bob", HOME).await, Ok(()));
+        }
+        later(30).await;
+        let new = SignInLimiter::new(limits, key, Instant::now());
+        assert_eq!(counted.fail(&new, "bob", HOME).await, Ok(()));
+        assert_eq!(counted.fail(&new, "bob", HOME).await, Err(870));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_attempt_needs_no_other_server() {
+        let limiter = limiter(SignInLimits::default());
+        let attempt = limiter.begin(name("alice"), Some(HOME)).await.unwrap();
+        assert!(!attempt.is_doubted());
+        attempt.succeeded();
+        let attempt = limiter.begin(name("alice"), Some(HOME)).await.unwrap();
+        assert!(!attempt.is_doubted(), "nor one after a success");
+        drop(attempt);
+        assert!(limiter.begin(name("alice"), Some(HOME)).await.unwrap().is_doubted());
+        let elsewhere = limiter.begin(name("bob"), Some(address(7))).await.unwrap();
+        assert!(!elsewhere.is_doubted());
+        let [one, other] = [limiter.begin(name("bob"), Some(address(7))).await.unwrap(), elsewhere];
+        assert!(one.is_doubted() && other.is_doubted(), "two at once");
     }
 
     async fn later(seconds: u64) {

@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chat_auth::{
-    Passwords, PasswordsError, PasswordsOptions, SECRET_MIN_BYTES, SignInLimiter, SigningSecret,
-    TokenOptions, Tokens,
+    KeyedHash, Passwords, PasswordsError, PasswordsOptions, SECRET_MIN_BYTES, SignInLimiter, SignInName,
+    SignInRefused, SigningSecret, TokenOptions, Tokens,
 };
 use chat_core::{RoomName, SessionId, Username};
 use chat_pictures::{PictureLimits, PictureQueue};
 use chat_shard::{ChatHandle, HandleParts, RoomInUse, Shards, now_ms};
 use chat_store::{
     AdministrationRepository, BotRepository, EventLog, FileRepository, OutgoingRepository, ProfileField,
-    PushRepository, RoleChange, RoomRepository, SearchIndex, SessionRepository, StoreError, UserRepository,
+    PushRepository, RoleChange, RoomRepository, SearchIndex, SessionRepository, SharedRepository, StoreError,
+    UserRepository,
 };
 use hyper::header::HeaderValue;
 use tokio::sync::Semaphore;
@@ -25,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::HttpOptions;
 use crate::avatar::AvatarFolder;
 use crate::cached::Cached;
+use crate::client_address::ClientAddress;
 use crate::connections::Connections;
 use crate::cookie;
 use crate::error::HttpError;
@@ -38,6 +40,7 @@ use crate::profile::Profile;
 use crate::push::Pushes;
 use crate::registration_limits::RecentRegistrations;
 use crate::room_list::{OpenRooms, OwnRooms};
+use crate::shared_attempts::{SharedRegistrations, SignInAttempt};
 use crate::sign_in_failures::SignInFailures;
 use crate::store_health::{StoreHealth, StoreUse};
 use crate::unready::Unready;
@@ -66,6 +69,8 @@ pub struct Parts {
     pub bots: Arc<dyn BotRepository>,
     /// Outgoing webhooks, and the messages that are to be delivered.
     pub outgoing: Arc<dyn OutgoingRepository>,
+    /// What several servers of one database share. `None`: there is one server.
+    pub shared: Option<Arc<dyn SharedRepository>>,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// Issues and checks tokens.
@@ -123,6 +128,7 @@ impl Parts {
             push: store.clone(),
             bots: store.clone(),
             outgoing: store,
+            shared: None,
             passwords,
             tokens,
             identity: None,
@@ -208,16 +214,20 @@ pub(crate) struct App {
     ready: AtomicBool,
 }
 
+/// What was started for an [`App`].
+pub(crate) struct Started {
+    pub(crate) shards: Arc<Shards>,
+    pub(crate) avatars: AvatarFolder,
+    pub(crate) files: Files,
+    pub(crate) pushes: Arc<Pushes>,
+    pub(crate) webhooks: Arc<Webhooks>,
+    /// Hashes what counts for limits: with the same key on all servers.
+    pub(crate) hasher: KeyedHash,
+}
+
 impl App {
-    pub(crate) fn new(
-        parts: Parts,
-        shards: Arc<Shards>,
-        avatars: AvatarFolder,
-        files: Files,
-        pushes: Arc<Pushes>,
-        webhooks: Arc<Webhooks>,
-        options: HttpOptions,
-    ) -> Self {
+    pub(crate) fn new(parts: Parts, started: Started, options: HttpOptions) -> Self {
+        let Started { shards, avatars, files, pushes, webhooks, hasher } = started;
         let tasks = TaskTracker::new();
         let metrics = Metrics::new(shards.metrics());
         let stores = HandleParts {
@@ -225,6 +235,8 @@ impl App {
             rooms: Arc::clone(&parts.rooms),
             sessions: Arc::clone(&parts.sessions),
         };
+        let registrations =
+            parts.shared.clone().map(|shared| SharedRegistrations::new(shared, hasher.clone()));
         Self {
             chat: ChatHandle::new(Arc::clone(&shards), stores),
             parts,
@@ -242,7 +254,7 @@ impl App {
             metrics,
             connection_permits: Arc::new(Semaphore::new(options.max_connections)),
             connections: Connections::new(options.connections_per_address),
-            registrations: Arc::new(RecentRegistrations::new(&options.registration_limits)),
+            registrations: Arc::new(RecentRegistrations::new(&options.registration_limits, registrations)),
             accounts: Cached::new(ACCOUNTS_LIFETIME),
             last_seen_permits: Arc::new(Semaphore::new(LAST_SEEN_WRITES_MAX)),
             store_check: Cached::new(STORE_CHECK_LIFETIME),
@@ -261,7 +273,7 @@ impl App {
             search_permits: Semaphore::new(SEARCHES_AT_ONCE),
             origin: AllowedOrigin::new(options.public_url.as_ref(), options.tls.is_some()),
             handshakes: Handshakes::new(options.tls_handshakes_max),
-            sign_ins: SignInLimiter::new(options.sign_in_limits.clone(), Instant::now()),
+            sign_ins: SignInLimiter::new(options.sign_in_limits.clone(), hasher.clone(), Instant::now()),
             sign_in_failures: Arc::default(),
             store_health: StoreHealth::default(),
             options,
@@ -270,6 +282,20 @@ impl App {
             host_sessions: HostSessions::default(),
             ready: AtomicBool::new(true),
         }
+    }
+
+    /// Begins a sign-in, before its password is checked.
+    ///
+    /// # Errors
+    ///
+    /// [`SignInRefused`].
+    pub(crate) async fn begin_sign_in(
+        &self,
+        name: SignInName<'_>,
+        address: ClientAddress,
+    ) -> Result<SignInAttempt<'_>, SignInRefused> {
+        let shared = self.parts.shared.as_deref();
+        SignInAttempt::begin(&self.sign_ins, shared, name, address.limited()).await
     }
 
     /// Checks that the store can write. Calls at the same time share one check.

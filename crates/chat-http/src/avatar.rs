@@ -11,6 +11,7 @@ mod part_file;
 mod picture;
 mod prepared;
 mod removal;
+mod sharing;
 mod transfer;
 
 pub use address::avatar_file_name;
@@ -19,4 +20,5 @@ pub(crate) use folder::{AvatarFolder, StoredAvatar};
 pub(crate) use incoming::ReceivedAvatar;
 pub(crate) use picture::Picture;
 pub use removal::remove_avatar;
+pub(crate) use sharing::keep_sharing;
 pub use transfer::{read_avatar, write_avatar};

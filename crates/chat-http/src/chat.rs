@@ -9,11 +9,12 @@ use chat_shard::{FilesHook, Shards, now_ms};
 use chat_store::StoreError;
 use tokio_util::task::TaskTracker;
 
-use crate::app::{App, Parts};
-use crate::avatar::AvatarFolder;
+use crate::app::{App, Parts, Started};
+use crate::avatar::{self, AvatarFolder};
 use crate::files::{self, Files};
 use crate::push::{self, Pushes};
 use crate::service::ChatService;
+use crate::shared_attempts::keyed_hash;
 use crate::webhooks::Webhooks;
 use crate::{
     HttpOptions, indexing, mass_deletion, member_filling, retention, session_check, store_probe, webhooks,
@@ -59,6 +60,9 @@ pub enum StartError {
     /// The configured rooms cannot be stored.
     #[error("the rooms of the settings cannot be stored")]
     Rooms(#[source] StoreError),
+    /// What several servers share cannot be read.
+    #[error("what the servers of the database share cannot be read")]
+    Shared(#[source] StoreError),
     /// The listener has no local address.
     #[error("the listener cannot be used")]
     Listener(#[source] io::Error),
@@ -74,7 +78,7 @@ impl Chat {
         if parts.oidc.is_some() && options.public_url.is_none() {
             return Err(StartError::PublicUrl);
         }
-        let avatars = AvatarFolder::open(&options, &*parts.users)
+        let avatars = AvatarFolder::open(&options, &*parts.users, parts.shared.clone())
             .await
             .map_err(|cause| StartError::Uploads { path: options.uploads_dir.clone(), cause })?;
         let files = Files::open(&options).await.map_err(|error| StartError::Files {
@@ -93,15 +97,18 @@ impl Chat {
         }
         let webhooks = Webhooks::new(&options);
         options.shards.stored = options.shards.stored.and(webhooks.note_stored());
+        let hasher = keyed_hash(parts.shared.as_deref()).await.map_err(StartError::Shared)?;
         let shards = Shards::start(options.shards.clone(), parts.log.clone());
         let shards = Arc::new(shards.map_err(StartError::Shards)?);
-        let app = Arc::new(App::new(parts, shards, avatars, files, pushes, webhooks, options));
+        let started = Started { shards, avatars, files, pushes, webhooks, hasher };
+        let app = Arc::new(App::new(parts, started, options));
         let tasks = &app.tasks;
         let stopping = || app.ends.gracefully.clone();
         tasks.spawn(session_check::keep_checking(app.clone(), stopping()));
         tasks.spawn(session_check::keep_listening(app.clone(), stopping()));
         tasks.spawn(store_probe::keep_probing(app.clone(), stopping()));
         tasks.spawn(app.sign_in_failures.clone().keep_logging(stopping()));
+        tasks.spawn(avatar::keep_sharing(app.clone(), stopping()));
         tasks.spawn(retention::keep_trimming(app.clone(), stopping()));
         tasks.spawn(files::keep_sweeping(app.clone(), stopping()));
         tasks.spawn(member_filling::fill_members(app.clone(), stopping()));

@@ -571,6 +571,7 @@ impl From<AvatarError> for HttpError {
             AvatarError::Busy => Self::Busy,
             AvatarError::NotFound => Self::NotFound,
             AvatarError::Io(cause) => Self::File(cause),
+            AvatarError::Store(cause) => cause.into(),
             error @ (AvatarError::TooLarge { .. } | AvatarError::NotAPicture | AvatarError::Picture(_)) => {
                 Self::Avatar(error)
             }

@@ -92,6 +92,7 @@ mod secret;
 mod server;
 mod service;
 mod session_check;
+mod shared_attempts;
 mod sign_in_failures;
 mod signed_in;
 mod slack;

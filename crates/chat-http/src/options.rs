@@ -79,6 +79,8 @@ pub struct HttpOptions {
     /// The most avatars that are received at one time, so that incomplete ones do not fill
     /// the disk; one more is answered with 503.
     pub avatar_uploads_max: usize,
+    /// The time between two comparisons of the folder of avatars with what several servers share.
+    pub pictures_interval: Duration,
     /// The most pixels of an uploaded avatar; one with more is refused.
     pub picture_pixels_max: u64,
     /// The most pixels on one side of an uploaded avatar; a longer one is refused.
@@ -239,6 +241,7 @@ impl Default for HttpOptions {
             uploads_dir: PathBuf::from("uploads"),
             avatar_max_bytes: 10 * 1024 * 1024,
             avatar_uploads_max: 64,
+            pictures_interval: Duration::from_secs(600),
             picture_pixels_max: 25_000_000,
             picture_side_max: 10_000,
             picture_memory_max: 160 * 1024 * 1024,

@@ -3,7 +3,8 @@
 //! [`EventLog`], [`FileRepository`], [`SearchIndex`], [`AdministrationRepository`],
 //! [`PushRepository`], [`BotRepository`] and [`OutgoingRepository`];
 //! [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`] implement all ten. One contract
-//! suite (`tests/contract`) tests that they behave alike.
+//! suite (`tests/contract`) tests that they behave alike. What several servers of one database share
+//! is in [`SharedRepository`], which a file has not: one server has it.
 //!
 //! The features `sqlite` and `postgres`, both on by default, are the databases that are compiled.
 //! Without both, there are only the traits and [`MemoryStore`]: no SQL, no driver. Backups are
@@ -95,6 +96,7 @@ mod rows;
 #[cfg(feature = "databases")]
 mod schema;
 mod search;
+mod shared;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "databases")]
@@ -137,6 +139,9 @@ pub use repository::{
 };
 pub use retention::{KEPT_AT_LEAST_MS, NONCES_KEPT_MS, Retention, TrimPosition, Trimmed};
 pub use search::{Indexed, SearchIndex, SearchPage, SearchQuery};
+pub use shared::{
+    AttemptKey, MissingPicture, NewAttempt, PICTURE_KEPT_MS, PastAttempt, SharedRepository, SharedSecret,
+};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use stores::Stores;

@@ -24,6 +24,7 @@ use crate::directory::Listing;
 use crate::outgoing::OutgoingWebhooks;
 use crate::push::Push;
 use crate::retention::Cut;
+use crate::shared::Shared;
 use crate::{
     EventLog, FileRepository, Invite, ListedRoom, MessageReactions, NewUser, PasswordChange, Retention,
     RoleChange, RoomRepository, SESSIONS_LISTED_MAX, SearchIndex, SearchPage, SearchQuery, Session,
@@ -61,6 +62,7 @@ struct Inner {
     push: Push,
     bots: Bots,
     outgoing: OutgoingWebhooks,
+    shared: Shared,
     /// The number of sign-ins until ended sessions are removed.
     sign_ins_to_sweep: usize,
 }
@@ -89,9 +91,17 @@ impl MemoryStore {
                 push: Push::default(),
                 bots: Bots::default(),
                 outgoing: OutgoingWebhooks::default(),
+                shared: Shared::default(),
                 sign_ins_to_sweep: SIGN_INS_PER_SWEEP,
             }),
         }
+    }
+
+    /// Runs what is quick on what the servers of this store share. It is told of an address whether
+    /// an account has that picture.
+    pub(crate) fn with_shared<T>(&self, run: impl FnOnce(&mut Shared, &dyn Fn(&str) -> bool) -> T) -> T {
+        let Inner { shared, users, .. } = &mut *self.lock();
+        run(shared, &|address| users.values().any(|user| user.avatar.as_deref() == Some(address)))
     }
 
     /// A poisoned lock is used on: every change is complete before foreign code

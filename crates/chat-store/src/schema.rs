@@ -137,6 +137,18 @@ pub(crate) mod lost {
         many: "outgoing webhooks",
         sql: "SELECT count(*) FROM outgoing_webhooks",
     };
+    #[cfg(feature = "postgres")]
+    pub(crate) const SECRETS: Counted = Counted {
+        one: "secret of the servers (everybody has to sign in again)",
+        many: "secrets of the servers (everybody has to sign in again)",
+        sql: "SELECT count(*) FROM secrets",
+    };
+    #[cfg(feature = "postgres")]
+    pub(crate) const PICTURES: Counted = Counted {
+        one: "picture of an account (only a server that has shown it keeps it)",
+        many: "pictures of accounts (only a server that has shown one keeps it)",
+        sql: "SELECT count(*) FROM pictures",
+    };
     pub(crate) const PUSH: Counted = Counted {
         one: "subscription to notifications",
         many: "subscriptions to notifications",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     AdministrationRepository, BotRepository, EventLog, FileRepository, OutgoingRepository, PushRepository,
-    RoomRepository, SearchIndex, SessionRepository, UserRepository,
+    RoomRepository, SearchIndex, SessionRepository, SharedRepository, UserRepository,
 };
 #[cfg(feature = "databases")]
 use crate::{DatabaseUrl, MemoryStore, StoreError};
@@ -36,6 +36,8 @@ pub struct Stores {
     pub bots: Arc<dyn BotRepository>,
     /// Outgoing webhooks, and the messages that are to be delivered.
     pub outgoing: Arc<dyn OutgoingRepository>,
+    /// What several servers share; `None` where a database has one.
+    pub shared: Option<Arc<dyn SharedRepository>>,
     #[cfg(feature = "databases")]
     opened: Option<Opened>,
 }
@@ -75,12 +77,14 @@ impl Stores {
             #[cfg(feature = "postgres")]
             DatabaseUrl::Postgres(url) => {
                 let store = Arc::new(PostgresStore::open(url, PostgresOptions::default()).await?);
-                Ok(Self { opened: Some(Opened::Postgres(Arc::clone(&store))), ..Self::of(store) })
+                let shared: Arc<dyn SharedRepository> = store.clone();
+                let opened = Some(Opened::Postgres(Arc::clone(&store)));
+                Ok(Self { opened, shared: Some(shared), ..Self::of(store) })
             }
         }
     }
 
-    /// Uses one store in all roles. [`close`](Self::close) does not close it: its
+    /// Uses one store in all roles, and for one server. [`close`](Self::close) does not close it: its
     /// owner does.
     pub fn of<S>(store: Arc<S>) -> Self
     where
@@ -107,6 +111,7 @@ impl Stores {
             push: store.clone(),
             bots: store.clone(),
             outgoing: store,
+            shared: None,
             #[cfg(feature = "databases")]
             opened: None,
         }

@@ -3,6 +3,7 @@
 use std::io;
 
 use chat_pictures::{PictureError, QueueFull};
+use chat_store::StoreError;
 
 /// Why an avatar is refused, or cannot be stored or served. The sentences about the
 /// avatar itself are shown to people.
@@ -26,6 +27,9 @@ pub(crate) enum AvatarError {
     /// There is no avatar of that name.
     #[error("there is no such avatar")]
     NotFound,
+    /// The store of the pictures that servers share failed.
+    #[error("the store of the avatars cannot be used")]
+    Store(#[from] StoreError),
     /// The file system or the system's threads failed.
     #[error("the folder of the avatars cannot be used")]
     Io(#[from] io::Error),

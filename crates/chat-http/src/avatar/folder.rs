@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chat_core::Username;
-use chat_store::{User, UserRepository};
+use chat_store::{SharedRepository, User, UserRepository};
 use tokio::fs::File;
 use tokio::sync::Semaphore;
 
@@ -18,9 +18,14 @@ use super::leaving::{self, LeavingAvatar};
 use super::part_file::{PartFile, PartPurpose};
 use super::picture::{self, Picture};
 use super::prepared::PreparedAvatar;
+use super::transfer::write_avatar;
 use crate::{HttpOptions, percent};
 
 /// The folder of the avatars, which belongs to one server.
+///
+/// Where a database has several servers, a picture is stored there before its account has it, and
+/// each of the other servers brings it into its folder when it is first asked for
+/// ([`sharing`](super::sharing)).
 ///
 /// A served picture has a name made from its content, so that accounts with the same
 /// picture share a file. The file gets that name only once an account names it, and
@@ -28,12 +33,15 @@ use crate::{HttpOptions, percent};
 /// ([`remove_avatar`](super::remove_avatar)). Before, it is a part file, whose name says
 /// for which account it waits. After a crash in between, the next start asks the store
 /// whether an account has the picture, and serves or removes it.
-#[derive(Debug)]
 pub(crate) struct AvatarFolder {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     max_bytes: u64,
     /// One permit for each avatar that is being received.
     uploads: Arc<Semaphore>,
+    /// The pictures of all servers, if there may be several.
+    pub(super) shared: Option<Arc<dyn SharedRepository>>,
+    /// One permit for each picture that is being brought from there.
+    fetches: Semaphore,
 }
 
 impl AvatarFolder {
@@ -42,7 +50,11 @@ impl AvatarFolder {
     /// # Errors
     ///
     /// Those of the file system.
-    pub(crate) async fn open(options: &HttpOptions, users: &dyn UserRepository) -> io::Result<Self> {
+    pub(crate) async fn open(
+        options: &HttpOptions,
+        users: &dyn UserRepository,
+        shared: Option<Arc<dyn SharedRepository>>,
+    ) -> io::Result<Self> {
         let path = options.uploads_dir.clone();
         tokio::fs::create_dir_all(&path).await?;
         let mut entries = tokio::fs::read_dir(&path).await?;
@@ -55,6 +67,8 @@ impl AvatarFolder {
             path,
             max_bytes: options.avatar_max_bytes,
             uploads: Arc::new(Semaphore::new(options.avatar_uploads_max)),
+            shared,
+            fetches: Semaphore::new(FETCHES_AT_ONCE),
         })
     }
 
@@ -75,12 +89,15 @@ impl AvatarFolder {
     ///
     /// # Errors
     ///
-    /// [`AvatarError::Io`].
+    /// [`AvatarError::Io`] and [`AvatarError::Store`].
     pub(crate) async fn prepare(
         &self,
         picture: Picture,
         user: Username,
     ) -> Result<PreparedAvatar, AvatarError> {
+        if let Some(shared) = &self.shared {
+            shared.put_picture(&address(&picture.file_name()), picture.webp()).await?;
+        }
         PreparedAvatar::write(&self.path, picture, user).await
     }
 
@@ -91,31 +108,52 @@ impl AvatarFolder {
     ///
     /// [`AvatarError::Io`].
     pub(crate) async fn note_leaving(&self, user: User) -> Result<Option<LeavingAvatar>, AvatarError> {
-        Ok(LeavingAvatar::note(&self.path, user).await?)
+        Ok(LeavingAvatar::note(&self.path, user, self.shared.clone()).await?)
     }
 
     /// Opens the avatar with this percent-encoded file name.
     ///
     /// # Errors
     ///
-    /// [`AvatarError::NotFound`] and [`AvatarError::Io`].
+    /// [`AvatarError::NotFound`], [`AvatarError::Io`] and [`AvatarError::Store`].
     pub(crate) async fn find(&self, encoded_name: &str) -> Result<StoredAvatar, AvatarError> {
         let name = percent::decode(encoded_name, false).ok_or(AvatarError::NotFound)?;
         let format = format_of_name(&name).ok_or(AvatarError::NotFound)?;
+        let (file, bytes) = match self.open_file(&name).await {
+            Err(AvatarError::NotFound) if self.fetch(&name).await? => self.open_file(&name).await?,
+            opened => opened?,
+        };
+        Ok(StoredAvatar { file, bytes, content_type: format.to_mime_type() })
+    }
+
+    /// Opens a file of the folder; returns its size, too.
+    async fn open_file(&self, name: &str) -> Result<(File, u64), AvatarError> {
         let opened = match File::open(self.path.join(name)).await {
             Ok(file) => file.metadata().await.map(|metadata| (file, metadata)),
             Err(error) => Err(error),
         };
         match opened {
-            Ok((file, metadata)) if metadata.is_file() => {
-                Ok(StoredAvatar { file, bytes: metadata.len(), content_type: format.to_mime_type() })
-            }
+            Ok((file, metadata)) if metadata.is_file() => Ok((file, metadata.len())),
             Ok(_) => Err(AvatarError::NotFound),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(AvatarError::NotFound),
             Err(error) => Err(error.into()),
         }
     }
+
+    /// Brings a picture that another server has stored into the folder; `false` if no account has
+    /// it.
+    async fn fetch(&self, name: &str) -> Result<bool, AvatarError> {
+        let Some(shared) = &self.shared else { return Ok(false) };
+        // The semaphore is never closed. Whoever asks for pictures that do not exist waits here.
+        let _permit = self.fetches.acquire().await;
+        let Some(bytes) = shared.picture(&address(name)).await? else { return Ok(false) };
+        write_avatar(&self.path, name, bytes).await?;
+        Ok(true)
+    }
 }
+
+/// Pictures that are brought from the store at the same time: it has other work, too.
+const FETCHES_AT_ONCE: usize = 4;
 
 /// An avatar that is served.
 pub(crate) struct StoredAvatar {
@@ -167,7 +205,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = HttpOptions { uploads_dir: folder.path().to_owned(), ..HttpOptions::default() };
         let users = MemoryStore::default();
-        let avatars = AvatarFolder::open(&options, &users).await.unwrap();
+        let avatars = AvatarFolder::open(&options, &users, None).await.unwrap();
         let mut addresses = Vec::new();
         for (name, color) in [("alice", 1), ("bob", 2), ("carol", 3)] {
             let mut sent = io::Cursor::new(Vec::new());
@@ -185,7 +223,7 @@ mod tests {
             let user = NewUser { name, password_hash: String::new(), avatar, created_at_ms: 0 };
             users.create_user(&user).await.unwrap();
         }
-        AvatarFolder::open(&options, &users).await.unwrap();
+        AvatarFolder::open(&options, &users, None).await.unwrap();
         let left: Vec<_> =
             std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, [addresses[0].strip_prefix("/uploads/").unwrap()]);

@@ -2,8 +2,9 @@
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use chat_store::{User, UserRepository};
+use chat_store::{SharedRepository, User, UserRepository};
 
 use super::address::{address, file_name_in_folder};
 use super::blocking::blocking;
@@ -18,6 +19,7 @@ pub(crate) struct LeavingAvatar {
     note: PathBuf,
     /// The account, as it was before.
     user: User,
+    shared: Option<Arc<dyn SharedRepository>>,
 }
 
 impl LeavingAvatar {
@@ -27,7 +29,11 @@ impl LeavingAvatar {
     /// # Errors
     ///
     /// Those of the file system.
-    pub(super) async fn note(folder: &Path, user: User) -> io::Result<Option<Self>> {
+    pub(super) async fn note(
+        folder: &Path,
+        user: User,
+        shared: Option<Arc<dyn SharedRepository>>,
+    ) -> io::Result<Option<Self>> {
         let Some(name) = user.avatar.as_deref().and_then(file_name_in_folder).map(str::to_owned) else {
             return Ok(None);
         };
@@ -37,7 +43,7 @@ impl LeavingAvatar {
             file.write_all(name.as_bytes())?;
             file.sync_all()?;
             std::fs::File::open(&folder)?.sync_all()?;
-            Ok(Self { folder, note: part.keep(), user })
+            Ok(Self { folder, note: part.keep(), user, shared })
         });
         noted.await.map(Some)
     }
@@ -50,7 +56,7 @@ impl LeavingAvatar {
     /// Removes the file, unless another account has the same picture. If that fails, the
     /// next start of the server tries it again.
     pub(crate) async fn remove(self, users: &dyn UserRepository) {
-        match remove_avatar(&self.folder, &self.user, users).await {
+        match remove_avatar(&self.folder, &self.user, users, self.shared.as_deref()).await {
             Ok(()) => self.forget().await,
             Err(error) => {
                 let user = self.user.name.as_str();

@@ -46,21 +46,22 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
     let started = Instant::now();
     // What cannot be a password is no guess.
     let Ok(current) = Password::parse(current) else { return Err(HttpError::WrongPassword) };
-    let attempt = app.sign_ins.begin(name, address.limited()).await;
+    let attempt = app.begin_sign_in(name, address).await;
     let mut attempt = attempt.inspect_err(|refused| sign_in::note_refused(&app, address, refused))?;
     attempt.has_found(me.user.as_str());
     match check(&app, &me.user, current).await {
         Ok(Some(user)) => {
-            attempt.succeeded();
+            attempt.succeeded().await;
             replace(app, user, new, session).await?;
             Ok(answer::json(StatusCode::OK, &Nothing {}))
         }
         Ok(None) => {
+            attempt.failed().await;
             app.sign_in_failures.note(me.user.as_str(), address.ip, started);
             Err(HttpError::WrongPassword)
         }
         Err(error) => {
-            attempt.not_checked();
+            attempt.not_checked().await;
             Err(error)
         }
     }

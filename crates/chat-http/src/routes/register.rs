@@ -61,7 +61,7 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
     app.parts.users.check_new_name(&username).await?;
     let tasks = app.tasks.clone();
     // Taken back if no account is made.
-    let counted = app.registrations.count(address.network());
+    let counted = app.registrations.count(address.network(), &app.tasks).await;
     let registering = counted.inspect_err(|error| note_refused(&app, address, error))?;
     // There is no user yet: addresses share out the turns, as far as they are known.
     let whose = address.network().map_or_else(|| username.as_str().to_owned(), |network| network.to_string());

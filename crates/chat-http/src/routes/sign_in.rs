@@ -1,6 +1,6 @@
 //! `POST /api/login`
 
-use chat_auth::{Attempt, HashFor, Password, SignInLimit, SignInName, SignInRefused, Verdict};
+use chat_auth::{HashFor, Password, SignInLimit, SignInName, SignInRefused, Verdict};
 use chat_core::{SessionId, Username};
 use chat_shard::now_ms;
 use chat_store::{Session, User};
@@ -16,6 +16,7 @@ use crate::answer::{self, Body};
 use crate::app::App;
 use crate::client_address::{ClientAddress, note_limited};
 use crate::error::HttpError;
+use crate::shared_attempts::SignInAttempt;
 
 /// Name and password. A missing field is wrong, as in the original.
 #[derive(Deserialize)]
@@ -68,7 +69,7 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
     let Ok(password) = Password::parse(password) else { return Err(refuse().await) };
     let folded = folded_name(&username);
     let name = SignInName { typed: &username, folded: &folded };
-    let attempt = app.sign_ins.begin(name, address.limited()).await;
+    let attempt = app.begin_sign_in(name, address).await;
     let mut attempt = attempt.inspect_err(|refused| {
         app.metrics.login("limited");
         note_refused(&app, address, refused);
@@ -77,26 +78,23 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
         }
     })?;
     let network = address.network().map_or_else(|| folded.clone(), |network| network.to_string());
-    let on_behalf = if attempt.is_from_known_address() {
-        HashFor::KnownUser(&folded)
-    } else if attempt.is_from_doubtful_address() {
-        HashFor::DoubtfulSignIn(&network)
-    } else {
-        HashFor::SignIn(&network)
-    };
+    let on_behalf = attempt.on_behalf(&folded, &network);
     let user = match check(&app, &username, password, &mut attempt, on_behalf).await {
         Ok(Some(user)) => user,
-        Ok(None) => return Err(refuse().await),
+        Ok(None) => {
+            attempt.failed().await;
+            return Err(refuse().await);
+        }
         Err(error) => {
             app.metrics.login("error");
             if matches!(error, HttpError::Busy) {
                 app.metrics.limit_refused("hash_queue_max");
             }
-            attempt.not_checked();
+            attempt.not_checked().await;
             return Err(error);
         }
     };
-    attempt.succeeded();
+    attempt.succeeded().await;
 
     let opened = open_session(&app, &user.name, device, address).await?;
     if was_overtaken(&app, &user).await? {
@@ -163,7 +161,7 @@ async fn check(
     app: &App,
     username: &str,
     password: Password,
-    attempt: &mut Attempt<'_>,
+    attempt: &mut SignInAttempt<'_>,
     on_behalf: HashFor<'_>,
 ) -> Result<Option<User>, HttpError> {
     let user = find(app, username).await?;

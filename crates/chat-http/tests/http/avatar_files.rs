@@ -180,7 +180,7 @@ async fn a_picture_is_removed_with_the_last_account_that_has_it() {
         chat.store.memory.remove_user(&name).await.unwrap();
         // The second removal finds nothing.
         for _ in 0..2 {
-            remove_avatar(&folder, &user, &chat.store.memory).await.unwrap();
+            remove_avatar(&folder, &user, &chat.store.memory, None).await.unwrap();
             assert_eq!(chat.files(), left, "{name}");
         }
     }
@@ -200,7 +200,7 @@ async fn no_file_outside_the_folder_is_removed() {
         chat.store.memory.recreate_user(&user).await.unwrap();
         let user = chat.store.memory.find_user(&user.name).await.unwrap().unwrap();
         chat.store.memory.remove_user(&user.name).await.unwrap();
-        remove_avatar(&folder, &user, &chat.store.memory).await.unwrap();
+        remove_avatar(&folder, &user, &chat.store.memory, None).await.unwrap();
         assert!(outside.exists() && folder.exists(), "{avatar}");
     }
 }

@@ -44,6 +44,7 @@ async fn server_that_crashes() {
         push: stores.push,
         bots: stores.bots,
         outgoing: stores.outgoing,
+        shared: None,
         files: stores.files,
         passwords: Passwords::start(PasswordsOptions {
             cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },

@@ -6,10 +6,12 @@ mod reply;
 mod store;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use chat_auth::{HashCost, PasswordRule, Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens};
 use chat_http::{FilesLocation, HttpOptions, Identity, OidcSignIn, Parts, Server};
+use chat_store::SharedRepository;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
@@ -66,8 +68,14 @@ impl Chat {
         Self::of(Store::default(), passwords, tokens(), (None, Some(oidc)), change).await
     }
 
+    /// One of several servers on a store, with a folder of its own.
+    pub async fn among_others(store: &Arc<Store>, change: impl FnOnce(&mut HttpOptions)) -> Self {
+        store.is_shared.store(true, Ordering::Relaxed);
+        Self::of(store.clone(), PasswordsOptions::default(), tokens(), (None, None), change).await
+    }
+
     async fn of(
-        store: Store,
+        store: impl Into<Arc<Store>>,
         passwords: PasswordsOptions,
         tokens: Tokens,
         (identity, oidc): (Option<Arc<dyn Identity>>, Option<OidcSignIn>),
@@ -84,7 +92,8 @@ impl Chat {
         options.files.location = FilesLocation::Folder(uploads.path().join("files"));
         options.files.data_dir = uploads.path().to_owned();
         change(&mut options);
-        let store = Arc::new(store);
+        let store = store.into();
+        let shared: Arc<dyn SharedRepository> = store.clone();
         let parts = Parts {
             users: store.clone(),
             sessions: store.clone(),
@@ -96,6 +105,7 @@ impl Chat {
             push: store.clone(),
             bots: store.clone(),
             outgoing: store.clone(),
+            shared: store.is_shared.load(Ordering::Relaxed).then_some(shared),
             passwords: Passwords::start(PasswordsOptions {
                 cost: match passwords.cost {
                     usual if usual == HashCost::default() => HashCost { memory_kib: 64, passes: 1, lanes: 1 },

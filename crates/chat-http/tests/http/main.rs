@@ -36,6 +36,7 @@ mod room_lists;
 mod rooms;
 mod search;
 mod sessions;
+mod shared_pictures;
 mod sign_in;
 mod sign_in_limits;
 mod smuggling;

@@ -118,12 +118,14 @@ async fn run(connection: &mut PgConnection, sql: impl Into<String>) -> Result<()
     done.map(drop).map_err(StoreError::unavailable)
 }
 
-/// The tables that a restore empties, in addition to `users`.
+/// The tables that a restore empties, in addition to `users`. The secrets stay: they are of the
+/// servers, and in no backup. A server brings the pictures from its folder.
 const REPLACED: &str = "names, name_words, administrators, sessions, topics, entries, nonces,
     outlived_nonces, rooms, members, marks, mentions, members_fill, left_rooms, changes, states,
     reactions, remembered_nonces, files, server_profile, invites, bans, password_links, reports, audit,
     removed_members, push_key, push_subscriptions, push_queue, push_progress, push_failures,
-    bots, bot_rooms, webhooks, outgoing_webhooks, outgoing_queue, subjects";
+    bots, bot_rooms, webhooks, outgoing_webhooks, outgoing_queue, subjects, pictures,
+    counted_attempts";
 
 const HAS_CONTENT: &str =
     "SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM names) OR EXISTS (SELECT FROM topics)";

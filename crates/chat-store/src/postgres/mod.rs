@@ -22,6 +22,7 @@ mod roles;
 mod rooms;
 mod search;
 mod server_lock;
+mod shared;
 mod statements;
 mod trim;
 mod words;

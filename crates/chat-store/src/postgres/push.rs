@@ -40,7 +40,9 @@ impl PushRepository for PostgresStore {
     }
 
     fn queue_pushes<'a>(&'a self, topics: &'a [Topic], since_ms: u64, due_ms: u64) -> StoreFuture<'a, u64> {
-        write!(self, c => database::queue(c, topics, since_ms, due_ms))
+        // Of two servers that look through a topic at once, the later one begins where the other has
+        // ended: else it would queue what was sent meanwhile.
+        write!(self, Some(QUEUE_LOCK), c => database::queue(c, topics, since_ms, due_ms))
     }
 
     fn claim_pushes(&self, claim: PushClaim) -> StoreFuture<'_, Vec<DuePush>> {
@@ -51,3 +53,6 @@ impl PushRepository for PostgresStore {
         write!(self, c => database::finish(c, push, done))
     }
 }
+
+/// A transaction that queues messages holds it. It is apart from the locks of accounts and roles.
+const QUEUE_LOCK: i64 = 0x6368_6174_0000_0005;

@@ -1,5 +1,5 @@
-//! Removing entries that are not kept, on the connections for single statements. Several
-//! servers may do so at the same time.
+//! Removing entries that are not kept, on the connections for single statements. One server does
+//! so at a time: another one leaves it to that one.
 
 use chat_core::FileId;
 
@@ -29,7 +29,10 @@ pub(super) async fn trim(
                 let (topics, last): (Vec<i64>, Vec<i64>) =
                     plan.cuts.iter().map(|&(topic, upto)| (topic, columns::column(upto))).unzip();
                 let attempt = || remove(pool, &topics, &last, nonces_before);
-                (trimmed.entries, trimmed.nonces, trimmed.files) = pool.attempts(attempt).await?;
+                match pool.attempts(attempt).await? {
+                    Some(removed) => (trimmed.entries, trimmed.nonces, trimmed.files) = removed,
+                    None => return Ok(Trimmed::default()),
+                }
             }
             Ok(trimmed)
         }
@@ -47,15 +50,20 @@ pub(super) async fn trim(
 /// Makes an attempt at removing entries with what depends on them. A batch that changes one of
 /// these messages ends before, or begins after it. Repeated after its answer was lost, it
 /// finds fewer rows. Returns the numbers of removed entries and of removed nonces, and the files of
-/// removed messages.
+/// removed messages; `None`, and removes nothing, while another server removes entries.
 async fn remove(
     pool: &Pool,
     topics: &[i64],
     last: &[i64],
     nonces_before: i64,
-) -> Result<(u64, u64, Vec<FileId>), Failure> {
-    let mut connection = pool.connection().await?;
-    sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
+) -> Result<Option<(u64, u64, Vec<FileId>)>, Failure> {
+    let mut connection = pool.begin(None).await?;
+    let lock = sqlx::query(TRY_ALONE).bind(TRIM_LOCK).fetch_one(&mut connection).await?;
+    if !lock.flag(0)? {
+        sqlx::raw_sql("ROLLBACK").execute(&mut connection).await?;
+        pool.put_back(connection);
+        return Ok(None);
+    }
     sqlx::query(LOCK).bind(topics).execute(&mut connection).await?;
     let remove = sqlx::query(REMOVE).bind(topics).bind(last).bind(nonces_before);
     let row = remove.fetch_one(&mut connection).await?;
@@ -65,7 +73,7 @@ async fn remove(
     for column in row.text_or_null(2)?.map(parse_columns).transpose()?.into_iter().flatten() {
         files.extend(ids_in(Some(&column))?);
     }
-    Ok((row.number(0)?, row.number(1)?, files))
+    Ok(Some((row.number(0)?, row.number(1)?, files)))
 }
 
 /// Columns of files as an array in JSON.
@@ -112,6 +120,10 @@ pub(super) const OLDEST_ENTRIES: &str = "SELECT seq, at FROM
      ((SELECT seq, at FROM entries WHERE topic = $1 ORDER BY seq LIMIT $2)
        UNION ALL (SELECT seq, at FROM changes WHERE topic = $1 ORDER BY seq LIMIT $2)) AS oldest
       ORDER BY seq LIMIT $2";
+
+const TRY_ALONE: &str = "SELECT pg_try_advisory_xact_lock($1)";
+/// A transaction that removes entries holds it. It is apart from the other locks of one key.
+const TRIM_LOCK: i64 = 0x6368_6174_0000_0006;
 
 /// In the order of topics, as batches lock them.
 pub(super) const LOCK: &str = "SELECT 1 FROM topics WHERE id = ANY ($1)

@@ -144,8 +144,10 @@ pub(crate) async fn claim<S: Statements>(
             if of_user + usize::try_from(row.number(15)?).unwrap_or(usize::MAX) >= claim.user_max {
                 continue;
             }
-            let id = Number(columns::column(push.subscription));
-            if statements.row(CLAIM, &[id, now, until]).await?.is_some() {
+            let (kind, name, other) = columns::topic_key(&push.topic);
+            let [id, seq] = [push.subscription, push.seq].map(|value| Number(columns::column(value)));
+            let message = [id, now, until, seq, Number(kind), Text(name), Text(other)];
+            if statements.row(CLAIM, &message).await?.is_some() {
                 claimed.push(push);
             }
         }
@@ -335,8 +337,14 @@ const DUE: &str = "SELECT s.id, s.session, s.username, s.endpoint, s.p256dh, s.a
               WHERE o.username = s.username AND o.claimed_until > $1) < $3
       ORDER BY s.ready_at, s.id LIMIT $2 + 0";
 
+/// Another server may have claimed and sent the message since it was found: then it is not queued
+/// any more.
 const CLAIM: &str = "UPDATE push_subscriptions SET ready_at = $3, claimed_until = $3
-     WHERE id = $1 AND ready_at <= $2 RETURNING id";
+     WHERE id = $1 AND ready_at <= $2
+       AND EXISTS (SELECT 1 FROM push_queue AS q JOIN topics AS t ON t.id = q.topic
+            WHERE q.subscription = push_subscriptions.id AND q.seq = $4
+              AND t.kind = $5 AND t.name = $6 AND t.other = $7)
+    RETURNING id";
 
 const RELEASE: &str = "UPDATE push_subscriptions SET claimed_until = 0 WHERE id = $1";
 

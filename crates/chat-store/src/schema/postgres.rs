@@ -211,4 +211,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../migrations/postgres/0019_feed.down.sql"),
         loses: &[],
     },
+    Step {
+        version: 20,
+        name: "shared",
+        up: include_str!("../../migrations/postgres/0020_shared.up.sql"),
+        down: include_str!("../../migrations/postgres/0020_shared.down.sql"),
+        loses: &[lost::SECRETS, lost::PICTURES],
+    },
 ];

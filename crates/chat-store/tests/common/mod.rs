@@ -84,6 +84,16 @@ impl TestStore {
         self.database.as_ref().unwrap()
     }
 
+    /// Another program's connection to a Postgres database.
+    pub(crate) async fn connect(&self) -> sqlx::PgConnection {
+        self.database().text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
+    }
+
+    /// Runs statements on a Postgres database.
+    pub(crate) async fn run_sql(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&mut self.connect().await).await.unwrap();
+    }
+
     /// Whether the data outlives the store.
     pub(crate) fn is_kept(&self) -> bool {
         self.url != DatabaseUrl::Memory

@@ -12,12 +12,13 @@ use chat_core::{
 use chat_store::{
     AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Bot, BotRepository, Deletion,
     Delivery, DeliveryDone, DuePush, EventLog, FileRepository, Invite, InvitePosition, InviteRefused,
-    InvitesOf, ListedReport, ListedRoom, LogPosition, MemoryStore, MessageReactions, MessagesOf, NewBan,
-    NewBot, NewInvite, NewOutgoingWebhook, NewPasswordLink, NewPushSubscription, NewReport, NewUser,
-    NewWebhook, OutgoingCount, OutgoingRepository, OutgoingWebhook, PasswordChange, ProfileField, PushClaim,
-    PushCount, PushDone, PushRepository, RegistrationTerms, Report, ReportState, ReportsOf, RoleChange,
-    RoomRepository, SearchIndex, SearchPage, SearchQuery, ServerProfile, Session, SessionRepository,
-    StoreError, StoreFuture, Subject, User, UserRepository, Webhook,
+    InvitesOf, ListedReport, ListedRoom, LogPosition, MemoryStore, MessageReactions, MessagesOf,
+    MissingPicture, NewAttempt, NewBan, NewBot, NewInvite, NewOutgoingWebhook, NewPasswordLink,
+    NewPushSubscription, NewReport, NewUser, NewWebhook, OutgoingCount, OutgoingRepository, OutgoingWebhook,
+    PasswordChange, PastAttempt, ProfileField, PushClaim, PushCount, PushDone, PushRepository,
+    RegistrationTerms, Report, ReportState, ReportsOf, RoleChange, RoomRepository, SearchIndex, SearchPage,
+    SearchQuery, ServerProfile, Session, SessionRepository, SharedRepository, SharedSecret, StoreError,
+    StoreFuture, Subject, User, UserRepository, Webhook,
 };
 use tokio::sync::Notify;
 
@@ -26,6 +27,8 @@ use tokio::sync::Notify;
 pub struct Store {
     /// The store behind it, which never fails.
     pub memory: MemoryStore,
+    /// Several servers use it.
+    pub is_shared: AtomicBool,
     /// Every call fails.
     pub out: AtomicBool,
     /// Batches pass through the log's writer, as with a database.
@@ -562,6 +565,44 @@ impl PushRepository for Store {
 
     fn finish_push<'a>(&'a self, push: &'a DuePush, done: PushDone) -> StoreFuture<'a, ()> {
         self.memory.finish_push(push, done)
+    }
+}
+
+impl SharedRepository for Store {
+    fn shared_secret<'a>(&'a self, which: SharedSecret, new: &'a [u8]) -> StoreFuture<'a, Vec<u8>> {
+        self.write(self.memory.shared_secret(which, new))
+    }
+
+    fn put_picture<'a>(&'a self, address: &'a str, bytes: &'a [u8]) -> StoreFuture<'a, ()> {
+        self.write(self.memory.put_picture(address, bytes))
+    }
+
+    fn picture<'a>(&'a self, address: &'a str) -> StoreFuture<'a, Option<Vec<u8>>> {
+        self.write(self.memory.picture(address))
+    }
+
+    fn drop_unused_pictures<'a>(&'a self, addresses: Option<&'a [String]>) -> StoreFuture<'a, ()> {
+        self.write(self.memory.drop_unused_pictures(addresses))
+    }
+
+    fn missing_pictures<'a>(&'a self, addresses: &'a [String]) -> StoreFuture<'a, Vec<MissingPicture>> {
+        self.write(self.memory.missing_pictures(addresses))
+    }
+
+    fn count_attempt<'a>(&'a self, attempt: &'a NewAttempt) -> StoreFuture<'a, Vec<Vec<PastAttempt>>> {
+        self.write(self.memory.count_attempt(attempt))
+    }
+
+    fn take_attempt_back<'a>(
+        &'a self,
+        attempt: &'a NewAttempt,
+        forgotten: Option<(u64, u32)>,
+    ) -> StoreFuture<'a, ()> {
+        self.write(self.memory.take_attempt_back(attempt, forgotten))
+    }
+
+    fn drop_attempts(&self, older_than_seconds: u32) -> StoreFuture<'_, ()> {
+        self.write(self.memory.drop_attempts(older_than_seconds))
     }
 }
 
