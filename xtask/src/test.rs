@@ -130,18 +130,19 @@ const NO_FEATURES: &[&str] = &[
     "--", "--deny", "warnings",
 ];
 
-/// A server with SQLite and the page: no pictures, no buckets.
+/// A server with SQLite and the page: no pictures, no buckets, no TLS.
 #[rustfmt::skip]
 const ONLY_SQLITE: &[&str] = &[
-    "clippy", "--no-default-features", "-p", "server", "-p", "lanechat-http", "-p", "lanechat-store",
+    "clippy", "--no-default-features",
+    "-p", "server", "-p", "lanechat-http", "-p", "lanechat-shard", "-p", "lanechat-store",
     "--features", "server/sqlite,server/page", "--", "--deny", "warnings",
 ];
 
-/// A server with Postgres and pictures: no page.
+/// A server with Postgres, pictures and TLS: no page.
 #[rustfmt::skip]
 const ONLY_POSTGRES: &[&str] = &[
     "clippy", "--no-default-features", "-p", "server", "-p", "lanechat-http", "-p", "lanechat-store",
-    "--features", "server/postgres,server/pictures", "--", "--deny", "warnings",
+    "--features", "server/postgres,server/pictures,server/tls", "--", "--deny", "warnings",
 ];
 
 #[rustfmt::skip]

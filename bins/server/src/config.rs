@@ -1,6 +1,10 @@
 //! The configuration: checked settings, with defaults for the others.
 
 mod texts;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "config/without_tls.rs"]
 mod tls;
 
 use std::num::NonZeroUsize;

@@ -3,13 +3,9 @@
 
 use std::io::{self, BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use crate::tls::connect_unchecked;
 
 /// Asks the server that listens on this address. Its certificate is not checked: it is not for
 /// this address, and nothing secret is sent.
@@ -44,12 +40,7 @@ fn ask(address: SocketAddr, has_tls: bool) -> io::Result<String> {
     let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    if has_tls {
-        let connection = Unchecked::connection(address).map_err(io::Error::other)?;
-        ask_on(StreamOwned::new(connection, stream), address)
-    } else {
-        ask_on(stream, address)
-    }
+    if has_tls { ask_on(connect_unchecked(stream, address)?, address) } else { ask_on(stream, address) }
 }
 
 fn ask_on(mut stream: impl io::Read + io::Write, address: SocketAddr) -> io::Result<String> {
@@ -57,58 +48,6 @@ fn ask_on(mut stream: impl io::Read + io::Write, address: SocketAddr) -> io::Res
     let mut status = String::new();
     BufReader::new(stream).read_line(&mut status)?;
     Ok(status)
-}
-
-/// Accepts any certificate.
-#[derive(Debug)]
-struct Unchecked(WebPkiSupportedAlgorithms);
-
-impl Unchecked {
-    fn connection(address: SocketAddr) -> Result<ClientConnection, rustls::Error> {
-        let provider = aws_lc_rs::default_provider();
-        let unchecked = Arc::new(Self(provider.signature_verification_algorithms));
-        let config = ClientConfig::builder_with_provider(Arc::new(provider))
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(unchecked)
-            .with_no_client_auth();
-        ClientConnection::new(Arc::new(config), address.ip().into())
-    }
-}
-
-impl ServerCertVerifier for Unchecked {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _chain: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }
 
 /// For each step; longer than the server waits for its store.

@@ -32,6 +32,10 @@ mod restore;
 mod serve;
 mod settings;
 mod signals;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "without_tls.rs"]
 mod tls;
 mod user;
 

@@ -3,6 +3,7 @@
 mod acme;
 mod certificate;
 mod files;
+mod unchecked;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -15,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(crate) use acme::{AcmeOptions, LETS_ENCRYPT};
 pub(crate) use files::CertificateFiles;
+pub(crate) use unchecked::connect_unchecked;
 
 use self::acme::Acme;
 use self::certificate::Certificate;

@@ -7,6 +7,7 @@ use chat_store::{
 };
 
 use crate::HttpOptions;
+use crate::outgoing::OutgoingError;
 use crate::secret::{self, Secret};
 use crate::webhooks::{self, SigningKey};
 
@@ -25,6 +26,9 @@ pub enum BotRefused {
     /// Nothing is delivered to this address.
     #[error("not an https address of a server on the internet")]
     Url,
+    /// Nothing is delivered to https addresses, as the feature `tls` is off.
+    #[error("the chat was built without TLS, so that https addresses cannot be reached")]
+    WithoutTls,
     /// A bot is for 1 to [`BOT_ROOMS_MAX`] rooms.
     #[error("a bot is for 1 to {BOT_ROOMS_MAX} rooms")]
     Rooms,
@@ -114,7 +118,7 @@ pub struct MadeOutgoing {
 ///
 /// # Errors
 ///
-/// [`BotRefused::Url`], [`BotRefused::NoWebhook`] and [`BotRefused::Store`].
+/// [`BotRefused::Url`], [`BotRefused::WithoutTls`], [`BotRefused::NoWebhook`] and [`BotRefused::Store`].
 pub async fn make_outgoing(
     store: &dyn OutgoingRepository,
     options: &HttpOptions,
@@ -123,8 +127,10 @@ pub async fn make_outgoing(
     now_ms: u64,
 ) -> Result<MadeOutgoing, BotRefused> {
     let OutgoingOrder { bot, room, url, only_mentions } = order;
-    if url.len() > URL_MAX_BYTES || webhooks::outgoing(options).target(&url).is_err() {
-        return Err(BotRefused::Url);
+    match webhooks::outgoing(options).target(&url) {
+        Ok(_) if url.len() <= URL_MAX_BYTES => {}
+        Err(OutgoingError::WithoutTls) => return Err(BotRefused::WithoutTls),
+        _ => return Err(BotRefused::Url),
     }
     let (id, secret) = (secret::random_id(), SigningKey::new_secret());
     let new = NewOutgoingWebhook { id, bot, room, url, secret, only_mentions };

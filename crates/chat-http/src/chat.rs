@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chat_core::{RoomLooks, SessionId, Username};
-use chat_shard::{FilesHook, Shards, now_ms};
+use chat_shard::{ChatHandle, FilesHook, Shards, now_ms};
 use chat_store::StoreError;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Parts, Started};
 use crate::avatar::{self, AvatarFolder};
 use crate::files::{self, Files};
+use crate::outgoing::HAS_TLS;
 use crate::push::{self, Pushes};
 use crate::service::ChatService;
 use crate::shared_attempts::keyed_hash;
@@ -91,6 +92,8 @@ impl Chat {
         let rooms: Vec<_> =
             options.rooms.iter().map(|room| (room.name.clone(), room.title.clone())).collect();
         parts.rooms.add_rooms(&rooms, now_ms()).await.map_err(StartError::Rooms)?;
+        // Push services have https addresses.
+        options.push.enabled &= HAS_TLS || options.outgoing_private;
         let pushes = Pushes::new(&options);
         if options.push.enabled {
             options.shards.stored = options.shards.stored.and(pushes.note_stored());
@@ -124,6 +127,11 @@ impl Chat {
     /// Answers requests that a host accepts on its own listener.
     pub fn service(&self) -> ChatService {
         ChatService::new(self.app.clone(), self.requests.clone())
+    }
+
+    /// What the host does in the chat itself: it posts, reads, and follows rooms.
+    pub fn handle(&self) -> ChatHandle {
+        self.app.chat.clone()
     }
 
     /// Whether the chat accepts new work. `/readyz` also checks the store.

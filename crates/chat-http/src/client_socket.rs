@@ -7,20 +7,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustls::ServerConnection;
+use chat_shard::TlsConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
-use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use crate::head_filter::HeadFilter;
+use crate::tls::{self, TlsStream};
 
 /// A socket whose writes fail once the client has accepted nothing for `write_timeout`.
 /// hyper limits how slowly a request may arrive, but not how slowly a response may be
 /// read. What is read passes a [`HeadFilter`].
 pub(crate) struct ClientSocket {
-    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    stream: Either<TcpStream, Box<TlsStream>>,
     filter: HeadFilter,
     write_timeout: Duration,
     /// Runs while the client accepts nothing.
@@ -36,11 +36,11 @@ impl ClientSocket {
     }
 
     /// A socket with TLS, whose handshake is over.
-    pub(crate) fn tls(stream: TlsStream<TcpStream>, write_timeout: Duration) -> Self {
+    pub(crate) fn tls(stream: TlsStream, write_timeout: Duration) -> Self {
         Self::new(Either::Right(Box::new(stream)), write_timeout)
     }
 
-    fn new(stream: Either<TcpStream, Box<TlsStream<TcpStream>>>, write_timeout: Duration) -> Self {
+    fn new(stream: Either<TcpStream, Box<TlsStream>>, write_timeout: Duration) -> Self {
         Self { stream, filter: HeadFilter::new(), write_timeout, stalled: None, is_stalled: Arc::default() }
     }
 
@@ -50,12 +50,12 @@ impl ClientSocket {
     }
 
     /// The connection, and TLS on it.
-    pub(crate) fn into_parts(self) -> (TcpStream, Option<Box<ServerConnection>>) {
+    pub(crate) fn into_parts(self) -> (TcpStream, Option<Box<TlsConnection>>) {
         match self.stream {
             Either::Left(stream) => (stream, None),
             Either::Right(stream) => {
-                let (stream, connection) = stream.into_inner();
-                (stream, Some(Box::new(connection)))
+                let (stream, connection) = tls::into_parts(*stream);
+                (stream, Some(connection))
             }
         }
     }

@@ -416,7 +416,13 @@ impl HttpError {
             | Self::Post(PostError::Text(_) | PostError::TooManyMentions | PostError::InvalidFiles)
             | Self::IdempotencyKey
             | Self::AfterAndBefore
-            | Self::Bot(BotRefused::Name | BotRefused::NameTaken | BotRefused::Rooms | BotRefused::Url)
+            | Self::Bot(
+                BotRefused::Name
+                | BotRefused::NameTaken
+                | BotRefused::Rooms
+                | BotRefused::Url
+                | BotRefused::WithoutTls,
+            )
             | Self::Room(_)
             | Self::RoomEncoding
             | Self::Handshake(_)

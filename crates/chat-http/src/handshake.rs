@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+
+use crate::tls::{self, TlsConfig, TlsStream};
 
 /// The handshakes that are not over yet.
 ///
@@ -54,9 +53,9 @@ impl Handshakes {
     pub(crate) async fn secure(
         &self,
         stream: TcpStream,
-        config: Arc<ServerConfig>,
+        config: Arc<TlsConfig>,
         timeout: Duration,
-    ) -> Result<TlsStream<TcpStream>, Failure> {
+    ) -> Result<TlsStream, Failure> {
         let place = self.enter();
         tokio::select! {
             ended = tokio::time::timeout(timeout, shake_hands(stream, config)) => {
@@ -99,10 +98,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn shake_hands(
-    mut stream: TcpStream,
-    config: Arc<ServerConfig>,
-) -> Result<TlsStream<TcpStream>, Failure> {
+async fn shake_hands(mut stream: TcpStream, config: Arc<TlsConfig>) -> Result<TlsStream, Failure> {
     let mut first = [0];
     match stream.peek(&mut first).await {
         Ok(1) if first[0].is_ascii_uppercase() => {
@@ -112,7 +108,7 @@ async fn shake_hands(
         Ok(1) => {}
         Ok(_) | Err(_) => return Err(Failure::Failed),
     }
-    TlsAcceptor::from(config).accept(stream).await.map_err(|error| {
+    tls::accept(stream, config).await.map_err(|error| {
         tracing::debug!(%error, "a TLS handshake failed");
         Failure::Failed
     })

@@ -98,6 +98,11 @@ mod signed_in;
 mod slack;
 mod store_health;
 mod store_probe;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "without_tls.rs"]
+mod tls;
 mod unready;
 mod user_rate;
 mod webhooks;
@@ -111,8 +116,13 @@ pub use bots::{
 };
 pub use certificate_end::CertificateEnd;
 pub use chat::{Chat, StartError};
+// What hosts name in posts and hooks.
+pub use chat_core::{MessageText, RoomName, Topic, Username};
 pub use chat_files::{FilesLocation, InvalidFilesUrl, S3Location};
-pub use chat_shard::{SHARDS_MAX, ShardOptions};
+pub use chat_shard::{
+    Author, ChatHandle, Entries, Followed, HookFuture, HookSet, Hooks, Post, PostError, Posted, Proposed,
+    SHARDS_MAX, ShardOptions, Verdict,
+};
 pub use identity::{Identified, Identity, IdentityFuture, RequestHead};
 pub use oidc::OidcSignIn;
 pub use options::{
@@ -123,4 +133,5 @@ pub use push::PushOptions;
 pub use secret::new_password_link;
 pub use server::Server;
 pub use service::{AnswerFuture, ChatService, Peer, ResponseBody};
+pub use tls::TlsConfig;
 pub use webhooks::WebhookOptions;

@@ -11,9 +11,8 @@ use chat_shard::ShardOptions;
 use chat_store::Retention;
 use hyper::Uri;
 use ipnet::IpNet;
-use rustls::ServerConfig;
 
-use crate::{AcmeChallenges, BasePath, CertificateEnd, PushOptions, WebhookOptions};
+use crate::{AcmeChallenges, BasePath, CertificateEnd, PushOptions, TlsConfig, WebhookOptions};
 
 /// The options of the HTTP server, with every limit on connections and requests.
 #[derive(Debug, Clone)]
@@ -105,7 +104,7 @@ pub struct HttpOptions {
     /// TLS on the listener of [`Server::start`](crate::Server::start); `None`: a proxy in front
     /// has it, or nobody. The configuration chooses certificates and cryptography. Cookies are
     /// then for https only.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Arc<TlsConfig>>,
     /// How long a client may take for the handshake of TLS; then its connection is closed.
     pub tls_handshake_timeout: Duration,
     /// The most handshakes at one time; one more closes the oldest. They count as connections,

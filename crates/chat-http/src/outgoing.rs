@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,19 +11,17 @@ use hyper::header::{HOST, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+
+use crate::tls::TlsClient;
 
 /// Sends requests to addresses that users give: by https, to public addresses only. The address
 /// that is checked is the one that is connected to, and redirects are not followed.
 pub(crate) struct Outgoing {
     private: PrivateAddresses,
     timeout: Duration,
-    tls: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
+    tls: TlsClient,
 }
 
 /// The private addresses to which requests are sent, which are also sent without TLS there.
@@ -60,7 +57,10 @@ pub(crate) enum OutgoingError {
     #[error("the server cannot be reached")]
     Connect(#[source] io::Error),
     #[error("the certificates that the system trusts cannot be read")]
-    Trust(#[source] rustls::Error),
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS needs certificates"))]
+    Trust(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the chat was built without TLS, so that https addresses cannot be reached")]
+    WithoutTls,
     #[error("the request failed")]
     Http(#[source] hyper::Error),
     #[error("the server did not answer in time")]
@@ -70,19 +70,21 @@ pub(crate) enum OutgoingError {
 impl Outgoing {
     /// Sends requests that take `timeout` at most.
     pub(crate) fn new(private: PrivateAddresses, timeout: Duration) -> Self {
-        Self { private, timeout, tls: OnceLock::new() }
+        Self { private, timeout, tls: TlsClient::default() }
     }
 
     /// Checks an address as far as it can be without asking for the name of its host.
     ///
     /// # Errors
     ///
-    /// [`OutgoingError::Address`].
+    /// [`OutgoingError::Address`], and [`OutgoingError::WithoutTls`] for any https address where the
+    /// feature `tls` is off.
     pub(crate) fn target(&self, url: &str) -> Result<Target, OutgoingError> {
         let uri: Uri = url.parse().map_err(|_| OutgoingError::Address)?;
         let authority = uri.authority().ok_or(OutgoingError::Address)?;
         let is_https = match uri.scheme_str() {
-            Some("https") => true,
+            Some("https") if HAS_TLS => true,
+            Some("https") => return Err(OutgoingError::WithoutTls),
             Some("http") if self.private.has_some() => false,
             _ => return Err(OutgoingError::Address),
         };
@@ -112,10 +114,7 @@ impl Outgoing {
             if !target.is_https {
                 return exchange(stream, target, headers, body).await;
             }
-            let config = self.tls.get_or_init(tls_config).clone().map_err(OutgoingError::Trust)?;
-            let name = ServerName::try_from(target.host.clone()).map_err(|_| OutgoingError::Address)?;
-            let stream = TlsConnector::from(config).connect(name, stream).await;
-            exchange(stream.map_err(OutgoingError::Connect)?, target, headers, body).await
+            exchange(self.tls.connect(&target.host, stream).await?, target, headers, body).await
         };
         tokio::time::timeout(self.timeout, exchange).await.unwrap_or(Err(OutgoingError::TimedOut))
     }
@@ -153,12 +152,6 @@ impl Target {
         let (scheme, port) = if self.is_https { ("https", ":443") } else { ("http", ":80") };
         format!("{scheme}://{}", authority.strip_suffix(port).unwrap_or(&authority))
     }
-}
-
-fn tls_config() -> Result<Arc<ClientConfig>, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(Arc::new(builder.with_platform_verifier()?.with_no_client_auth()))
 }
 
 async fn exchange(
@@ -216,6 +209,9 @@ impl Backoff {
         Some(Duration::from_secs(seconds.max(1)).min(self.max))
     }
 }
+
+/// Whether https addresses can be reached.
+pub(crate) const HAS_TLS: bool = cfg!(feature = "tls");
 
 /// The most bytes that are read of an answer.
 const ANSWER_MAX_BYTES: usize = 4 * 1024;

@@ -3,17 +3,17 @@
 use std::net::TcpStream;
 
 use chat_core::{Protocol, RoomName, Username};
-use rustls::ServerConnection;
 
 use crate::open_sessions::SessionUse;
 use crate::open_users::UserUse;
+use crate::transport::TlsConnection;
 
 /// A socket after its upgrade was answered with 101, on its way to its shard.
 pub struct Arrival {
     /// The connection, in non-blocking mode.
     pub stream: TcpStream,
     /// TLS on the connection, after its handshake; it may hold text that has arrived.
-    pub tls: Option<Box<ServerConnection>>,
+    pub tls: Option<Box<TlsConnection>>,
     /// What the client sent behind its request, as far as it was read.
     pub read: Vec<u8>,
     /// The user, whom the caller has authenticated.

@@ -141,4 +141,5 @@ pub use self::{
     options::{SHARDS_MAX, ShardOptions},
     shards::Shards,
     stored_hook::StoredHook,
+    transport::TlsConnection,
 };

@@ -483,6 +483,7 @@ fn errors() -> Vec<HttpError> {
         BotRefused::Name.into(),
         BotRefused::Rooms.into(),
         BotRefused::Url.into(),
+        BotRefused::WithoutTls.into(),
     ]
 }
 

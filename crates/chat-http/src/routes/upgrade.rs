@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use chat_core::{Protocol, RoomName};
-use chat_shard::Arrival;
+use chat_shard::{Arrival, TlsConnection};
 use hyper::body::Body as _;
 use hyper::header::{
     CONNECTION, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -17,7 +17,6 @@ use hyper::upgrade::Upgraded;
 use hyper::{Method, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
-use rustls::ServerConnection;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UnixStream};
 use tungstenite::handshake::derive_accept_key;
@@ -123,7 +122,7 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
 fn hand_over(
     app: &Arc<App>,
     upgraded: Upgraded,
-    arrival: impl FnOnce(std::net::TcpStream, Option<Box<ServerConnection>>, Vec<u8>) -> Arrival,
+    arrival: impl FnOnce(std::net::TcpStream, Option<Box<TlsConnection>>, Vec<u8>) -> Arrival,
 ) {
     let socket = match Socket::below(upgraded) {
         Ok(socket) => Ok(socket),
@@ -138,7 +137,7 @@ fn hand_over(
 /// What a shard gets of an upgraded connection.
 struct Socket {
     stream: TcpStream,
-    tls: Option<Box<ServerConnection>>,
+    tls: Option<Box<TlsConnection>>,
     /// What hyper has read ahead.
     read: Vec<u8>,
 }
