@@ -35,6 +35,7 @@
  * @property {number} at when it was written, Unix milliseconds
  * @property {"waiting" | "sending" | "stored" | "failed"} state
  * @property {string} [reason] the code of the error, once it failed
+ * @property {string} [sentence] why, in the words of the program that has refused it
  * @property {number} [seq] its number, once it is stored
  */
 
@@ -118,6 +119,7 @@ export class Outbox {
     }
     item.state = "waiting";
     delete item.reason;
+    delete item.sentence;
     this.#keep(item);
     return item;
   }
@@ -269,7 +271,7 @@ export class Outbox {
    * @param {boolean} isTemporary
    * @returns {Item | undefined} an item whose room must be joined first
    */
-  refused({ nonce, code, retry_after: after }, isTemporary) {
+  refused({ nonce, code, sentence, retry_after: after }, isTemporary) {
     const item = this.find(nonce);
     if (item?.state !== "sending") {
       return undefined;
@@ -283,6 +285,7 @@ export class Outbox {
       item.state = "waiting";
       return item;
     } else {
+      if (typeof sentence === "string") item.sentence = sentence;
       this.#fail(item, code);
     }
     return undefined;

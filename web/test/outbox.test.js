@@ -100,6 +100,17 @@ test("after any other error the user decides", () => {
   assert.ok(!world.kept.has("n-one"));
 });
 
+test("a message that the program around the chat refuses has its sentence", () => {
+  const world = inTea();
+  world.write("#tea", "one");
+  world.frame({ type: "error", code: "forbidden", message: "Not here.", sentence: "Not here.", nonce: "n-one" });
+  assert.deepEqual(world.waiting("#tea"), ["one failed"]);
+  assert.equal(world.kept.get("n-one").sentence, "Not here.");
+  world.step({ type: "retry", nonce: "n-one" });
+  world.frame({ type: "error", code: "text_too_long", message: "", nonce: "n-one" });
+  assert.equal(world.kept.get("n-one").sentence, undefined);
+});
+
 test("`not_joined` joins and sends again", () => {
   const world = inTea();
   world.write("#tea", "one");

@@ -166,8 +166,8 @@ export class Above {
    * Says that the server has refused a change, and that it is taken back.
    * @param {import("../logic/outbox.js").Item} item
    */
-  refused({ kind, reason }) {
-    this.#hooks.toast(sentenceOf(kind, reason));
+  refused({ kind, reason, sentence }) {
+    this.#hooks.toast(sentenceOf(kind, reason, sentence));
   }
 
   /** @returns whether a panel was open */

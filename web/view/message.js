@@ -86,7 +86,7 @@ export function messageItem(message, { me, names, isContinued, quote }) {
  * @param {HTMLElement} item
  * @param {Item} waiting
  */
-export function showState(item, { state, reason }) {
+export function showState(item, { state, reason, sentence }) {
   const shown = state === "sending" ? "waiting" : state;
   if (item.dataset.state === shown) {
     return;
@@ -94,7 +94,7 @@ export function showState(item, { state, reason }) {
   item.dataset.state = shown;
   item.querySelector(".status, .not-sent")?.remove();
   if (shown === "failed") {
-    import("./refused.js").then(({ appendFailed }) => appendFailed(item, reason)).catch(() => {});
+    import("./refused.js").then(({ appendFailed }) => appendFailed(item, reason, sentence)).catch(() => {});
   } else {
     item.querySelector(":scope > :nth-last-child(1 of .text, .body, .unfold, .with-files)")?.after(statusOf(shown, shown === "stored" ? t.stored : t.waiting));
   }

@@ -9,11 +9,12 @@ import { button, element, symbol, want } from "./dom.js";
  * Says in a message that it was refused, and what can be done.
  * @param {HTMLElement} message
  * @param {string} [reason] the code of the error
+ * @param {string} [sentence] why, in the words of the program that has refused it
  */
-export async function appendFailed(message, reason) {
+export async function appendFailed(message, reason, sentence) {
   await want("later");
   if (message.dataset.state === "failed" && !message.querySelector(":scope > .not-sent")) {
-    message.append(lineOf(sentenceOf(undefined, reason), [["retry", t.tryAgain], ["edit", t.edit], ["discard", t.discard]]));
+    message.append(lineOf(sentenceOf(undefined, reason, sentence), [["retry", t.tryAgain], ["edit", t.edit], ["discard", t.discard]]));
   }
 }
 
@@ -24,7 +25,7 @@ export async function appendFailed(message, reason) {
  */
 export async function appendRefused(message, refused) {
   await want("later");
-  for (const { nonce, kind, text, reason } of refused) {
+  for (const { nonce, kind, text, reason, sentence } of refused) {
     const isEdit = kind === "edit";
     /** @type {[string, string][]} */
     const choices = [
@@ -32,7 +33,7 @@ export async function appendRefused(message, refused) {
       ...(isEdit ? /** @type {[string, string][]} */ ([["take-change", t.edit]]) : []),
       ["discard-change", t.dropChange],
     ];
-    const line = lineOf(sentenceOf(kind, reason), choices);
+    const line = lineOf(sentenceOf(kind, reason, sentence), choices);
     line.dataset.nonce = nonce;
     if (isEdit) line.prepend(element("div", "refused-text", text));
     message.append(line);
@@ -42,11 +43,12 @@ export async function appendRefused(message, refused) {
 /**
  * @param {Item["kind"]} kind of a change; undefined: a message
  * @param {string} [reason] the code of the error
+ * @param {string} [sentence] why, in the words of the program that has refused it
  */
-export function sentenceOf(kind, reason = "") {
+export function sentenceOf(kind, reason = "", sentence = "") {
   const reasons = /** @type {Record<string, string>} */ (kind ? { ...t.reasons, ...t.changeReasons } : t.reasons);
   const what = kind === undefined ? t.notSent : kind === "edit" ? t.notEdited : kind === "delete" ? t.notDeleted : t.notReacted;
-  return `${what}: ${(Object.hasOwn(reasons, reason) && reasons[reason]) || t.reasons.other}`;
+  return `${what}: ${sentence || (Object.hasOwn(reasons, reason) && reasons[reason]) || t.reasons.other}`;
 }
 
 /**

@@ -62,6 +62,22 @@ pub struct Post {
     pub files: Vec<FileId>,
 }
 
+impl Post {
+    /// A text without a nonce, files, and mentions other than those that it contains.
+    pub fn new(topic: Topic, author: Author, text: impl Into<String>) -> Self {
+        Self {
+            topic,
+            author,
+            text: text.into(),
+            nonce: None,
+            reply_to: None,
+            mentions: None,
+            mention_all: false,
+            files: Vec::new(),
+        }
+    }
+}
+
 /// Who a post is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Author {

@@ -25,16 +25,7 @@ fn room() -> RoomName {
 }
 
 fn post(from: &str, text: &str) -> Post {
-    Post {
-        topic: Topic::Room(room()),
-        author: Author::User(name(from)),
-        text: text.to_owned(),
-        nonce: None,
-        reply_to: None,
-        mentions: None,
-        mention_all: false,
-        files: Vec::new(),
-    }
+    Post::new(Topic::Room(room()), Author::User(name(from)), text)
 }
 
 struct Chat {

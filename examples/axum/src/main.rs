@@ -1,19 +1,19 @@
-//! A host on axum with users of its own: `/` greets, `/sign-in` signs in by a name, and the whole
-//! chat is under `/chat`. [docs/embedding.md](../../../docs/embedding.md) explains it.
+//! A host on axum with users of its own: `/` greets, `/sign-in` signs in by a name, `/deployed` posts to
+//! a room, and the whole chat is under `/chat`. [docs/embedding.md](../../../docs/embedding.md) explains it.
 
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Query, Request};
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::map_request;
 use axum::response::{Html, IntoResponse, Redirect};
-use axum::routing::get;
+use axum::routing::{get, post};
 use chat_http::{
-    BasePath, Chat, FilesLocation, HttpOptions, Identified, Identity, IdentityFuture, Parts, Peer,
-    RequestHead,
+    Author, BasePath, Chat, ChatHandle, FilesLocation, HookFuture, HookSet, Hooks, HttpOptions, Identified,
+    Identity, IdentityFuture, Parts, Peer, Post, Proposed, RequestHead, RoomName, Topic, Username, Verdict,
 };
 use chat_store::MemoryStore;
 
@@ -37,6 +37,30 @@ impl Identity for Users {
     }
 }
 
+/// What the host says of messages before they are stored.
+struct Manners;
+
+impl Hooks for Manners {
+    fn before_append<'a>(&'a self, proposed: Proposed<'a>) -> HookFuture<'a, Verdict> {
+        Box::pin(async move {
+            match proposed.text.contains("password:") {
+                true => Verdict::Refuse("Passwords do not belong here.".to_owned()),
+                false => Verdict::Accept,
+            }
+        })
+    }
+}
+
+/// The host posts under a name that is no user's.
+async fn deployed(State(chat): State<ChatHandle>, version: String) -> Result<String, String> {
+    let post = async {
+        let (room, author) = (RoomName::parse("default")?, Author::Server(Username::parse("Deploys")?));
+        let post = Post::new(Topic::Room(room), author, format!("Version {version} is live."));
+        Ok::<_, Box<dyn Error + Send + Sync>>(chat.post(post).await?.seq)
+    };
+    post.await.map(|seq| format!("message {seq}\n")).map_err(|error| format!("{error}\n"))
+}
+
 async fn chat(data: &std::path::Path) -> Result<Chat, Box<dyn Error>> {
     let parts = Parts::of_host(Arc::new(MemoryStore::default()), Arc::new(Users))?;
     let mut options = HttpOptions {
@@ -45,6 +69,7 @@ async fn chat(data: &std::path::Path) -> Result<Chat, Box<dyn Error>> {
         uploads_dir: data.join("uploads"),
         ..HttpOptions::default()
     };
+    options.shards.hooks = HookSet::new(Arc::new(Manners));
     options.files.location = FilesLocation::Folder(data.join("files"));
     Ok(Chat::start(parts, options).await?)
 }
@@ -65,6 +90,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let routes = Router::new()
         .route("/", get(home))
         .route("/sign-in", get(sign_in))
+        .route("/deployed", post(deployed).with_state(chat.handle()))
         .nest_service("/chat", chat.service())
         .layer(map_request(with_peer));
     let listener = tokio::net::TcpListener::bind(address).await?;

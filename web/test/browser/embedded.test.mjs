@@ -86,6 +86,16 @@ scenario("users of a host sign in there, and chat below a path of it", async () 
   await bob.say("me too");
   await alice.sees("me too");
 
+  // The host posts, and refuses.
+  const posted = await fetch(`${host}/deployed`, { method: "POST", body: "1.2" });
+  assert.match(await posted.text(), /^message \d+$/m);
+  await alice.sees("Version 1.2 is live.");
+  await bob.say("password: hunter2");
+  await bob.page.waitForFunction(() => document.body.innerText.includes("Passwords do not belong here."));
+  await bob.say("sorry");
+  await alice.sees("sorry");
+  assert.equal(await alice.page.evaluate(() => document.body.innerText.includes("hunter2")), false);
+
   await alice.settings();
   await alice.page.click("#sign-out");
   await alice.page.waitForSelector("input[name=name]");

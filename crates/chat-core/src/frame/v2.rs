@@ -8,7 +8,7 @@ use serde::Serialize;
 
 pub(crate) use self::reply::{
     Ack, ConversationTop, FEATURES, Feature, Limits, MessageFields, PlaceRef, PresenceWhat, Reply,
-    ServerRole, TypingIn, entry, entry_bytes, error,
+    ServerRole, TypingIn, entry, entry_bytes, error, refused_by_program,
 };
 #[cfg(test)]
 pub(super) use self::reply::{EntryFrame, Of};

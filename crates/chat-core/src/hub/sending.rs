@@ -9,7 +9,7 @@ use super::drafts::{DraftOrigin, OpenDraft};
 use super::planted::planted;
 use super::reads::AccessCheck;
 use super::replies::{NO_ACCOUNT, RETRY_AFTER_S};
-use crate::frame::v2::{About, Ack, ErrorCode};
+use crate::frame::v2::{self, About, Ack, ErrorCode};
 use crate::outputs::Outputs;
 use crate::{
     ClientId, CloseCode, Content, Draft, Missed, Nonce, Outcome, Output, Receipt, RoomName, Topic, Username,
@@ -208,7 +208,7 @@ impl Hub {
             (Outcome::Refused(sentence), DraftOrigin::V2 { nonce, .. }) if is_there => {
                 match planted!(self, RetryRefusal) {
                     true => self.send_unavailable(author.id, nonce),
-                    false => self.refuse_send(author.id, ErrorCode::Forbidden, sentence, nonce),
+                    false => self.refuse_by_program(author.id, sentence, &nonce),
                 }
             }
             // A v1 client can only learn of a failure by being closed.
@@ -317,6 +317,15 @@ impl Hub {
             v2.sends.finish(&nonce);
         }
         self.refuse(id, code, message, &About::Nonce(nonce), None);
+    }
+
+    /// Answers a send that the program around the chat has refused with this sentence.
+    fn refuse_by_program(&mut self, id: ClientId, sentence: &str, nonce: &Nonce) {
+        if let Some(v2) = self.clients.v2(id) {
+            v2.sends.finish(nonce);
+        }
+        self.refusals.count_frame(ErrorCode::Forbidden);
+        self.reply(id, &v2::refused_by_program(sentence, nonce));
     }
 
     /// Asks a client to repeat a send.

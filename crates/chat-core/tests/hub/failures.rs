@@ -67,6 +67,19 @@ fn a_v1_draft_that_was_stored_before_is_delivered() {
 }
 
 #[test]
+fn what_the_program_refuses_is_answered_with_its_sentence() {
+    let mut scenario = Scenario::new();
+    let alice = scenario.open_in_room("alice", "tech");
+    scenario.hold_appends = true;
+    scenario.send_v2(alice, "tech", "1");
+    let draft = scenario.drafts.remove(0);
+    let receipt = Receipt::new(draft.id, Outcome::Refused("Not here.".into()));
+    scenario.turn(Input::Commit { entries: &[], receipts: &[receipt] });
+    let error = json!({ "type": "error", "code": "forbidden", "message": "Not here.", "sentence": "Not here.", "nonce": "1" });
+    assert_eq!(scenario.frames(alice), [error]);
+}
+
+#[test]
 fn after_unavailable_no_send_is_stored_before_the_retry() {
     let mut scenario = Scenario::new();
     let alice = scenario.open_in_room("alice", "tech");

@@ -33,17 +33,7 @@ pub(super) async fn receive(call: Call) -> Result<Response<Body>, HttpError> {
     let text = cut(&text, app.options.shards.hub.text_max_chars);
     // The webhook may have been revoked while the body arrived.
     let webhook = app.parts.bots.find_webhook(&secret).await?.ok_or(HttpError::SecretNotFound)?;
-    let post = Post {
-        topic: Topic::Room(webhook.room),
-        author: Author::User(webhook.bot),
-        text,
-        nonce: None,
-        reply_to: None,
-        mentions: None,
-        mention_all: false,
-        files: Vec::new(),
-    };
-    app.chat.post(post).await?;
+    app.chat.post(Post::new(Topic::Room(webhook.room), Author::User(webhook.bot), text)).await?;
     let mut response = Response::new(answer::bytes("ok"));
     response.headers_mut().insert(CONTENT_TYPE, fixed("text/plain; charset=utf-8"));
     response.headers_mut().insert(CACHE_CONTROL, fixed("no-store"));

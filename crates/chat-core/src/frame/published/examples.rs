@@ -222,6 +222,7 @@ pub(super) fn v2_frames() -> Vec<Value> {
             None,
         ),
         v2::error(ErrorCode::Unavailable, "not stored: try again", &About::Nonce(nonce("a1")), Some(1)),
+        v2::refused_by_program("Passwords do not belong here.", &nonce("a2")),
         Reply::Reconnect { after_ms: 1_240 },
     ]
     .iter()

@@ -196,6 +196,9 @@ pub(crate) enum Reply<'a> {
         code: ErrorCode,
         /// For readers of the client's log; it may change.
         message: &'a str,
+        /// What the user is shown: the sentence with which the program around the chat refuses a message.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sentence: Option<&'a str>,
         /// That of the request.
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<&'a str>,
@@ -767,7 +770,19 @@ pub(crate) fn error<'a>(
         About::Reference(reference) => (Some(reference.as_str()), None),
         About::Nonce(nonce) => (None, Some(nonce.as_str())),
     };
-    Reply::Error { code, message, reference, nonce, retry_after }
+    Reply::Error { code, message, sentence: None, reference, nonce, retry_after }
+}
+
+/// The `error` frame for a message that the program around the chat has refused.
+pub(crate) fn refused_by_program<'a>(sentence: &'a str, nonce: &'a Nonce) -> Reply<'a> {
+    Reply::Error {
+        code: ErrorCode::Forbidden,
+        message: sentence,
+        sentence: Some(sentence),
+        reference: None,
+        nonce: Some(nonce.as_str()),
+        retry_after: None,
+    }
 }
 
 /// The acknowledgement of a send.
