@@ -24,6 +24,7 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    #[cfg_attr(not(feature = "tls"), allow(unreachable_code, reason = "there is no connection with TLS"))]
     pub(crate) fn new(stream: TcpStream, tls: Option<Box<TlsConnection>>) -> Self {
         match tls {
             None => Self::Plain(stream),
