@@ -43,18 +43,23 @@ impl Nats {
         let Some(found) = found else {
             // Not captured by the harness of tests.
             let line = "NOT RUN: nats-server is missing: apt-get install nats-server";
-            writeln!(std::io::stderr().lock(), "{line}").unwrap();
+            writeln!(std::io::stderr().lock(), "{line}").expect("standard error");
             assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "nats-server is missing");
             return None;
         };
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .expect("a free port")
+            .local_addr()
+            .expect("a free port")
+            .port();
         Some(Self { program: found.display().to_string(), port, child: None })
     }
 
     fn run(&mut self) {
         let mut command = Command::new(&self.program);
         command.args(["-a", "127.0.0.1", "-p", &self.port.to_string()]);
-        self.child = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        self.child =
+            Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("nats-server starts"));
         for _ in 0..3_000 {
             if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
                 return;
@@ -66,14 +71,14 @@ impl Nats {
 
     fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
+            child.kill().expect("nats-server is ended");
+            child.wait().expect("nats-server has ended");
         }
     }
 
     fn signal(&self, signal: Signal) {
-        let id = self.child.as_ref().unwrap().id();
-        kill_process(Pid::from_raw(id as i32).unwrap(), signal).unwrap();
+        let id = self.child.as_ref().expect("nats-server runs").id();
+        kill_process(Pid::from_raw(id as i32).expect("a signal"), signal).expect("a signal");
     }
 
     fn address(&self) -> String {
@@ -81,7 +86,7 @@ impl Nats {
     }
 
     fn url(&self) -> NatsUrl {
-        NatsUrl::parse(&self.address()).unwrap()
+        NatsUrl::parse(&self.address()).expect("a good address")
     }
 
     async fn server(&self) -> Server {
@@ -91,7 +96,10 @@ impl Nats {
     async fn server_with(&self, epoch: &str, options: NatsBusOptions) -> Server {
         let (sender, events) = unbounded_channel();
         let sink = move |event| drop(sender.send(event));
-        Server { bus: NatsBus::start(&self.url(), epoch, options, sink).await.unwrap(), events }
+        Server {
+            bus: NatsBus::start(&self.url(), epoch, options, sink).await.expect("the bus starts"),
+            events,
+        }
     }
 }
 
@@ -109,7 +117,10 @@ struct Server {
 
 impl Server {
     async fn next(&mut self) -> BusEvent {
-        timeout(Duration::from_secs(30), self.events.recv()).await.expect("an event in 30 s").unwrap()
+        timeout(Duration::from_secs(30), self.events.recv())
+            .await
+            .expect("an event in 30 s")
+            .expect("the sink is there")
     }
 
     /// The client tells of a change a moment before its state says so.
@@ -135,7 +146,7 @@ impl Server {
 
     async fn message(&mut self) -> Opened {
         match self.next().await {
-            BusEvent::Message(bytes) => decode(&bytes, &key()).unwrap(),
+            BusEvent::Message(bytes) => decode(&bytes, &key()).expect("a good message"),
             other => panic!("{other:?}"),
         }
     }
@@ -171,7 +182,7 @@ fn key() -> Key {
 }
 
 fn server(number: u32) -> Incarnation {
-    Incarnation::new(number).unwrap()
+    Incarnation::new(number).expect("a small number")
 }
 
 fn heartbeat(beat: u64) -> Message {
@@ -333,7 +344,7 @@ async fn a_slow_server_misses_messages_is_told_and_holds_up_nobody() {
         }
     };
     let options = NatsBusOptions { inbox_max_messages: 10, ..NatsBusOptions::default() };
-    let slow = NatsBus::start(&nats.url(), EPOCH, options, sink).await.unwrap();
+    let slow = NatsBus::start(&nats.url(), EPOCH, options, sink).await.expect("the bus starts");
     let mut next = async || timeout(Duration::from_secs(30), events.recv()).await.unwrap().unwrap();
     assert_eq!(next().await, BusEvent::Up);
     for server in [&mut a, &mut b] {

@@ -90,7 +90,7 @@ impl Sockets {
                 let stream = connect(server, &format!("room{room}"), cookie)?;
                 this.add(stream)?;
                 // Notices of joining are read meanwhile, as they would be.
-                if this.sockets.len() % 16 == 0 {
+                if this.sockets.len().is_multiple_of(16) {
                     this.poll(Duration::ZERO, |_, _, _| Ok(()))?;
                 }
             }
