@@ -538,7 +538,10 @@ mod tests {
 
     /// What all servers have counted: each key with the time of each failure.
     #[derive(Default)]
-    struct Counted(Mutex<HashMap<u64, Vec<(Instant, Option<u32>)>>>);
+    struct Counted(Mutex<HashMap<u64, Vec<Failure>>>);
+
+    /// When it was, and of which account.
+    type Failure = (Instant, Option<u32>);
 
     impl Counted {
         /// An attempt on a server that counts together with others, and fails.
