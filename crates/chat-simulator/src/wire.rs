@@ -69,6 +69,8 @@ pub(crate) struct Frame {
     pub(crate) code: Option<String>,
     #[serde(rename = "message")]
     _message: Option<String>,
+    #[serde(rename = "sentence")]
+    _sentence: Option<String>,
     #[serde(rename = "retry_after")]
     _retry_after: Option<u64>,
     #[serde(rename = "after_ms")]
