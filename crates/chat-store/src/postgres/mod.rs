@@ -479,7 +479,8 @@ mod tests {
                 (administration::COUNT_OPEN, 1),
             ] {
                 let nulls = vec!["NULL"; values].join(", ");
-                let text = format!("DEALLOCATE ALL; PREPARE p AS {sql}; EXPLAIN EXECUTE p({nulls})");
+                let values = if values == 0 { String::new() } else { format!("({nulls})") };
+                let text = format!("DEALLOCATE ALL; PREPARE p AS {sql}; EXPLAIN EXECUTE p{values}");
                 let plan = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).fetch_all(&mut connection).await;
                 let plan = plan.unwrap_or_else(|error| panic!("{error}: {sql}"));
                 let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
