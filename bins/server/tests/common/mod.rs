@@ -91,12 +91,9 @@ impl TestServer {
         Self { address, setup, flags, process, folder, database }
     }
 
-    /// Another server on the same Postgres database, with the same signing secret.
+    /// Another server on the same Postgres database.
     pub(crate) async fn beside(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        std::fs::create_dir(&data).unwrap();
-        std::fs::copy(self.folder().join("data/jwt.secret"), data.join("jwt.secret")).unwrap();
         let (process, address) = spawn(self.setup, folder.path(), &self.flags).await;
         let (setup, flags) = (self.setup, self.flags.clone());
         Self { address, setup, flags, process, folder, database: None }
