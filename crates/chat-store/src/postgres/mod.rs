@@ -519,6 +519,12 @@ mod tests {
                     administration::COUNT_OPEN,
                 ];
                 let needs_order = !unordered.contains(&sql);
+                // There are few servers: all are looked at, and only then the rows of each.
+                let reads_all_servers = [feed::START, feed::AFTER, feed::PRUNE].contains(&sql);
+                if reads_all_servers {
+                    assert!(!plan.iter().any(|step| step.contains("Seq Scan on commits")), "{plan:#?}");
+                    continue;
+                }
                 let mut bad = vec!["Seq Scan", "Hash Join", "Merge Join"];
                 // A join with a filter looks at many rows of one side for each of the other.
                 let lists = [
