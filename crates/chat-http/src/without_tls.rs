@@ -26,7 +26,7 @@ pub(crate) fn into_parts(stream: TlsStream) -> (TcpStream, Box<TlsConnection>) {
 }
 
 #[derive(Default)]
-pub(crate) struct TlsClient;
+pub(crate) struct TlsClient {}
 
 impl TlsClient {
     pub(crate) async fn connect(&self, _: &str, _: TcpStream) -> Result<TlsStream, OutgoingError> {
