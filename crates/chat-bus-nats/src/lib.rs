@@ -101,7 +101,7 @@ pub enum NatsBusError {
     /// The client could not be set up, for example because no certificates can be read.
     #[error("the client of NATS cannot be started: {reason}")]
     Client {
-        /// What it says.
+        /// The bytes of the message.
         reason: String,
     },
 }
@@ -171,7 +171,7 @@ impl NatsBus {
         Ok(Self { client, shared, stopping, writer, reader })
     }
 
-    /// What was done so far.
+    /// The counters since the start.
     pub fn counts(&self) -> NatsBusCounts {
         let Shared { published, dropped, received, missed, connections, .. } = &*self.shared;
         NatsBusCounts {

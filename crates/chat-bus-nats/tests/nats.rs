@@ -169,7 +169,7 @@ impl Server {
             if !matches!(heard, Ok(Some(BusEvent::Message(_)))) {
                 continue;
             }
-            // Those that are still on their way.
+            // Messages may still be on their way.
             self.say(&heartbeat(0));
             while other.message().await != Opened::Message(heartbeat(0)) {}
             return;
@@ -211,7 +211,7 @@ async fn what_a_server_says_is_carried_to_the_others_in_order() {
     }
     a.reach(&mut b).await;
     a.reach(&mut c).await;
-    // Those that `b` got while `c` was not reached.
+    // These messages reached `b` while `c` was cut off.
     a.say(&heartbeat(1));
     while b.message().await != Opened::Message(heartbeat(1)) {}
     while c.message().await != Opened::Message(heartbeat(1)) {}

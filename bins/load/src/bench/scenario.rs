@@ -1,4 +1,4 @@
-//! What is measured.
+//! The scenarios that the benchmark measures.
 
 use super::peer::Peer;
 use super::sockets::Pace;

@@ -40,7 +40,7 @@ struct Socket {
     reads: bool,
 }
 
-/// What was counted since the last [`Sockets::take`].
+/// The deliveries that one run has counted.
 #[derive(Default)]
 pub(crate) struct Counted {
     pub(crate) deliveries: u64,

@@ -24,7 +24,7 @@ pub(super) fn tls(
             return Err(given.invalid(setting, WITHOUT_TLS));
         }
     }
-    // What is asked of others by https.
+    // These settings name addresses that the server asks by https.
     for setting in [&settings::EXTERNAL_JWKS_URL, &settings::OIDC_ISSUER] {
         if given.text(setting)?.is_some_and(|url| url.starts_with("https:")) {
             return Err(given.invalid(setting, WITHOUT_TLS));
