@@ -101,7 +101,7 @@ pub enum NatsBusError {
     /// The client could not be set up, for example because no certificates can be read.
     #[error("the client of NATS cannot be started: {reason}")]
     Client {
-        /// The bytes of the message.
+        /// The error, as the client of NATS words it.
         reason: String,
     },
 }
