@@ -20,6 +20,7 @@ use chat_http::{
 use chat_store::DatabaseUrl;
 use tracing_subscriber::EnvFilter;
 
+use crate::bus::BusUrl;
 use crate::external_keys::KeysFrom;
 use crate::oidc::OidcSettings;
 use crate::settings::{self, Given, SettingError};
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) database_url: DatabaseUrl,
     /// How long a starting server waits for a Postgres that cannot be reached.
     pub(crate) database_wait: Duration,
+    /// The bus to the other servers on the database.
+    pub(crate) bus: Option<BusUrl>,
     /// `None`: generated once and stored in the data folder.
     pub(crate) jwt_secret: Option<SigningSecret>,
     pub(crate) log_format: LogFormat,
@@ -74,6 +77,7 @@ impl Config {
             }
             None => DatabaseUrl::Sqlite(data_dir.join("chat.db")),
         };
+        let bus = bus(given, &database_url)?;
         let jwt_secret = given.text(&settings::JWT_SECRET)?.map(SigningSecret::new).transpose();
         let jwt_secret = jwt_secret.map_err(|error| given.invalid(&settings::JWT_SECRET, error))?;
         let log_filter = EnvFilter::try_new(given.text(&settings::LOG)?.unwrap_or("info"));
@@ -109,6 +113,7 @@ impl Config {
                 .map(|listen| (listen.to_owned(), given.origin(&settings::METRICS_LISTEN))),
             migrate: given.bool(&settings::MIGRATE)?.unwrap_or(false),
             database_wait: seconds(given, &settings::DATABASE_WAIT_SECONDS)?.unwrap_or(DATABASE_WAIT),
+            bus,
             jwt_secret,
             log_format,
             log_filter,
@@ -139,6 +144,17 @@ fn passwords(given: &Given) -> Result<PasswordsOptions, SettingError> {
     set(&mut passwords.registration_queue_max, given.number(&settings::REGISTRATION_QUEUE_MAX)?);
     set(&mut passwords.queue_of_one_max, given.number(&settings::HASH_QUEUE_PER_ADDRESS)?);
     Ok(passwords)
+}
+
+/// The bus to the other servers on the database.
+fn bus(given: &Given, database_url: &DatabaseUrl) -> Result<Option<BusUrl>, SettingError> {
+    let Some(url) = given.text(&settings::BUS)? else { return Ok(None) };
+    let invalid = |message: String| given.invalid(&settings::BUS, message);
+    let url = BusUrl::parse(url).map_err(|error| invalid(error.to_string()))?;
+    match database_url {
+        DatabaseUrl::Postgres(_) => Ok(Some(url)),
+        _ => Err(invalid("needs a Postgres database_url, as other databases have one server".to_owned())),
+    }
 }
 
 /// Where the public keys of another issuer are.
@@ -582,6 +598,8 @@ mod tests {
             ("oidc_scopes = \"openid\"", "oidc_scopes"),
             ("oidc_issuer = \"https://id.example\"\noidc_client_id = \"chat\"", "oidc_issuer"),
             (OIDC_WITHOUT_ID, "oidc_issuer"),
+            ("bus = \"nats://127.0.0.1:4222\"", "bus"),
+            ("database_url = \"postgres://a@b/c\"\nbus = \"http://a\"", "bus"),
             (OIDC_WITHOUT_TLS, "oidc_issuer"),
             (OIDC_WITHOUT_OPENID, "oidc_scopes"),
             (OIDC_WITH_SIGN_IN_URL, "oidc_issuer"),

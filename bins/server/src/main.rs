@@ -12,6 +12,11 @@ mod answer_text;
 mod backup;
 #[cfg(feature = "sqlite")]
 mod backup_files;
+#[cfg(feature = "nats")]
+mod bus;
+#[cfg(not(feature = "nats"))]
+#[path = "without_nats.rs"]
+mod bus;
 mod clock;
 mod config;
 mod control;

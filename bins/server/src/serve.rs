@@ -10,6 +10,7 @@ use chat_store::{DatabaseUrl, OtherServers, ServerLock, Stores, migrations, wait
 use tokio::net::TcpListener;
 
 use crate::address::{self, BACKLOG, page_url};
+use crate::bus::Bus;
 use crate::config::Config;
 use crate::control::ControlSocket;
 use crate::folder::{database_folder, private_folder};
@@ -37,7 +38,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
             return Ok(());
         }
     };
-    let Started { server, stores, lock, control, tls } = started?;
+    let Started { server, stores, bus, lock, control, tls } = started?;
 
     let has_failed = tokio::select! {
         () = signals.next() => false,
@@ -50,6 +51,9 @@ pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     tokio::select! {
         () = server.stop() => {}
         () = signals.next() => return Err("ended at once by a second signal".into()),
+    }
+    if let Some(bus) = bus {
+        bus.stop().await;
     }
     stores.close().await;
     lock.release().await;
@@ -77,6 +81,8 @@ async fn keep_fresh(tls: Option<Tls>) {
 struct Started {
     server: Server,
     stores: Stores,
+    /// The bus to the other servers on the database.
+    bus: Option<Bus>,
     lock: ServerLock,
     /// Where commands reach it.
     control: Option<ControlSocket>,
@@ -114,6 +120,14 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
     unpack_in_place(&config).await?;
     let stores = Stores::open(&config.database_url).await?;
     let secret = secret.shared(&stores).await?;
+    let bus = match &config.bus {
+        Some(url) => {
+            let (bus, server_bus) = Bus::start(url, &stores).await?;
+            config.http.shards.server_bus = Some(server_bus);
+            Some(bus)
+        }
+        None => None,
+    };
     let external_keys = match &config.external_keys {
         Some(from) => Some(Arc::new(from.load().await?)),
         None => None,
@@ -170,7 +184,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
     if let Err(error) = std::io::stdout().write_all(lines.as_bytes()) {
         tracing::debug!(%error, "standard output is closed");
     }
-    Ok(Started { server, stores, lock, control, tls })
+    Ok(Started { server, stores, bus, lock, control, tls })
 }
 
 /// Listens on an address beside the one for people, if there is one. `listen` is the address,

@@ -121,6 +121,10 @@ settings! {
         "sqlite:FILE, postgres://USER@HOST/NAME, or memory: to store nothing").secret();
     DATABASE_WAIT_SECONDS = number("database_wait_seconds", "SECONDS", 0, DAY_SECONDS, "60",
         "Seconds for which a starting server waits for a Postgres that cannot be reached yet");
+    BUS = text("bus", "URL,URL…", "none",
+        "Address of NATS, nats://HOST:PORT or tls://HOST:PORT with USER:PASSWORD@ before the host, over which \
+         several servers on one Postgres tell each other of messages sooner; several addresses of one \
+         NATS cluster have commas between them").secret();
     JWT_SECRET = text("jwt_secret", "TEXT", "generated once and stored in the Postgres database, or else in the data folder",
         "Secret that signs session tokens, at least 32 bytes").secret();
     EXTERNAL_TOKENS = bool("external_tokens", "false",

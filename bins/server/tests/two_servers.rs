@@ -5,19 +5,74 @@
 mod common;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use chat_store::test_postgres::TestDatabase;
-use common::{Answer, Person, Request, Setup, Socket, Store, TestServer};
+use common::{Answer, Person, Request, Setup, Socket, Store, TestServer, free_address, tool};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::process::Child;
 
 /// Two servers on a new database; `None` where no Postgres is installed.
 async fn servers() -> Option<(TestServer, TestServer)> {
+    servers_with(&[]).await
+}
+
+/// The same with further settings.
+async fn servers_with(flags: &[&str]) -> Option<(TestServer, TestServer)> {
     let database = TestDatabase::migrated()?;
     let setup = Setup { store: Store::Postgres, shards: 2 };
-    let one = TestServer::start_on(setup, database, &["--message-rate", "off"]).await;
+    let one = TestServer::start_on(setup, database, &[&["--message-rate", "off"], flags].concat()).await;
     let two = one.beside().await;
     Some((one, two))
+}
+
+/// A NATS server on a port of its own, which it keeps when it starts again.
+struct Nats {
+    address: SocketAddr,
+    process: Child,
+}
+
+impl Nats {
+    /// `None` where it is not installed.
+    async fn start() -> Option<Self> {
+        let address = free_address();
+        Some(Self { address, process: Self::run(address).await? })
+    }
+
+    async fn run(address: SocketAddr) -> Option<Child> {
+        let mut command = tokio::process::Command::from(tool("nats-server", "nats-server")?);
+        command.args(["-a", "127.0.0.1", "-p", &address.port().to_string()]).kill_on_drop(true);
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        until("nats-server listens", async || TcpStream::connect(address).await.is_ok()).await;
+        Some(process)
+    }
+
+    async fn stop(&mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    async fn start_again(&mut self) {
+        self.process = Self::run(self.address).await.unwrap();
+    }
+}
+
+/// Waits until something is so.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The value of a metric without labels.
+async fn metric(server: &TestServer, name: &str) -> u64 {
+    let text = String::from_utf8(server.get("/metrics").await.body).unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }
 
 async fn call(person: &Person, method: &'static str, path: &str, body: &Value) -> Answer {
@@ -232,4 +287,76 @@ async fn the_last_message_of_a_killed_server_is_heard_on_the_other() {
     let mut a = alice.on(one.address).enter_v2("kitchen").await;
     store(&mut b, json!({ "type": "message", "room": "kitchen", "text": "hi" }), "hi").await;
     assert_eq!(next_of(&mut a, "message").await["text"], "hi");
+}
+
+/// Messages arrive over NATS, without it, and over it again. While it is there, the database is asked
+/// twice a second only.
+#[tokio::test]
+async fn nats_carries_messages_and_its_outage_stops_none() {
+    let Some(mut nats) = Nats::start().await else { return };
+    let url = format!("nats://{}", nats.address);
+    let Some((one, two)) = servers_with(&["--bus", &url]).await else { return };
+    let alice = one.person("alice").await;
+    let bob = two.person("bob").await;
+    let (mut a, mut b) = (alice.enter_v2("kitchen").await, bob.enter_v2("kitchen").await);
+    let mut a = Line { socket: &mut a, heard: VecDeque::new() };
+    let mut b = Line { socket: &mut b, heard: VecDeque::new() };
+    let mut talk = async |name: &str, rounds: usize| {
+        for round in 0..rounds {
+            let (one, two) = (format!("{name} one {round}"), format!("{name} two {round}"));
+            a.store(json!({ "type": "message", "room": "kitchen", "text": one }), &one).await;
+            assert_eq!(b.hear("message", "alice").await["text"], *one);
+            b.store(json!({ "type": "private", "to": "alice", "text": two }), &two).await;
+            assert_eq!(a.hear("private", "bob").await["text"], *two);
+        }
+    };
+    let bus_is = async |is_up: u64| {
+        for server in [&one, &two] {
+            until("the bus is as it should be", async || metric(server, "chat_bus_up").await == is_up).await;
+        }
+    };
+    for server in [&one, &two] {
+        until("each server sees the other", async || metric(server, "chat_other_servers").await == 1).await;
+    }
+    bus_is(1).await;
+    reads_are_slow(&two).await;
+    let received = metric(&two, "chat_bus_received_total").await;
+    let (reads, begun) = (metric(&two, "chat_feed_reads_total").await, Instant::now());
+    talk("over NATS", 30).await;
+    let reads = metric(&two, "chat_feed_reads_total").await - reads;
+    println!("30 messages each way over NATS: {:?}, {reads} reads of the feed", begun.elapsed());
+    // Every 500 ms, and a few because a heartbeat has overtaken what it tells of.
+    assert!(u128::from(reads) <= 10 + begun.elapsed().as_millis() / 250, "{reads} in {:?}", begun.elapsed());
+    // What the bus has done is counted twice a second.
+    until("messages have come over the bus", async || {
+        metric(&two, "chat_bus_received_total").await >= received + 30
+    })
+    .await;
+    assert_eq!(metric(&two, "chat_bus_refused_total").await, 0);
+
+    nats.stop().await;
+    talk("while it stops", 5).await;
+    bus_is(0).await;
+    talk("without NATS", 10).await;
+
+    nats.start_again().await;
+    talk("while it starts", 5).await;
+    bus_is(1).await;
+    talk("over NATS again", 5).await;
+    for server in [&one, &two] {
+        until("it is connected again", async || metric(server, "chat_bus_connections_total").await >= 2)
+            .await;
+        reads_are_slow(server).await;
+    }
+}
+
+/// Waits until a server reads the feed every 500 ms, and not every 25 ms.
+async fn reads_are_slow(server: &TestServer) {
+    until("the feed is read less often", async || {
+        let (reads, begun) = (metric(server, "chat_feed_reads_total").await, Instant::now());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let reads = metric(server, "chat_feed_reads_total").await - reads;
+        u128::from(reads) <= 1 + begun.elapsed().as_millis() / 250
+    })
+    .await;
 }

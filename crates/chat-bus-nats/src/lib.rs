@@ -39,11 +39,11 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, Subscriber};
 use bytes::Bytes;
-use chat_cluster::{Bus, BusEvent, Channel};
+use chat_cluster::{Bus, BusCounts, BusEvent, Channel};
 use futures_util::StreamExt as _;
 use futures_util::stream::select_all;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::queue::Queue;
 use crate::subjects::Subjects;
@@ -54,8 +54,7 @@ pub struct NatsBus {
     client: Client,
     shared: Arc<Shared>,
     stopping: CancellationToken,
-    writer: JoinHandle<()>,
-    reader: JoinHandle<()>,
+    tasks: TaskTracker,
 }
 
 /// The limits of a [`NatsBus`].
@@ -106,21 +105,6 @@ pub enum NatsBusError {
     },
 }
 
-/// What a [`NatsBus`] has done since its start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct NatsBusCounts {
-    /// Messages that were handed to the client.
-    pub published: u64,
-    /// Messages that were dropped before: there was no connection, or the queue was full.
-    pub dropped: u64,
-    /// Messages that the sink was given.
-    pub received: u64,
-    /// How often messages were dropped because the sink was too slow.
-    pub missed: u64,
-    /// How often a connection was made.
-    pub connections: u64,
-}
-
 /// What the tasks of a bus share.
 struct Shared {
     queue: Queue,
@@ -166,30 +150,17 @@ impl NatsBus {
         }
         let stopping = CancellationToken::new();
         let write = write(client.clone(), Arc::clone(&shared), subjects);
-        let writer = tokio::spawn(until(stopping.clone(), write));
-        let reader = tokio::spawn(until(stopping.clone(), read(subscriptions, Arc::clone(&shared))));
-        Ok(Self { client, shared, stopping, writer, reader })
-    }
-
-    /// The counters since the start.
-    pub fn counts(&self) -> NatsBusCounts {
-        let Shared { published, dropped, received, missed, connections, .. } = &*self.shared;
-        NatsBusCounts {
-            published: published.load(Ordering::Relaxed),
-            dropped: dropped.load(Ordering::Relaxed),
-            received: received.load(Ordering::Relaxed),
-            missed: missed.load(Ordering::Relaxed),
-            connections: connections.load(Ordering::Relaxed),
-        }
+        let tasks = TaskTracker::new();
+        tasks.spawn(until(stopping.clone(), write));
+        tasks.spawn(until(stopping.clone(), read(subscriptions, Arc::clone(&shared))));
+        Ok(Self { client, shared, stopping, tasks })
     }
 
     /// Ends the connection. What was not published yet is dropped.
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
         self.stopping.cancel();
-        for task in [self.writer, self.reader] {
-            // An error says that the task has panicked, which was logged.
-            let _ = task.await;
-        }
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 }
 
@@ -205,6 +176,17 @@ impl Bus for NatsBus {
 
     fn is_up(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    fn counts(&self) -> BusCounts {
+        let Shared { published, dropped, received, missed, connections, .. } = &*self.shared;
+        BusCounts {
+            published: published.load(Ordering::Relaxed),
+            dropped: dropped.load(Ordering::Relaxed),
+            received: received.load(Ordering::Relaxed),
+            missed: missed.load(Ordering::Relaxed),
+            connections: connections.load(Ordering::Relaxed),
+        }
     }
 }
 

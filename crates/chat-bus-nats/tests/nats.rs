@@ -7,10 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use chat_bus_nats::{NatsBus, NatsBusCounts, NatsBusOptions, NatsUrl};
+use chat_bus_nats::{NatsBus, NatsBusOptions, NatsUrl};
 use chat_cluster::{
-    Bus as _, BusEvent, Heartbeat, Incarnation, Key, Lane, Message, OpenError, Opened, Point, Record, Writer,
-    decode, encode,
+    Bus as _, BusCounts, BusEvent, Heartbeat, Incarnation, Key, Lane, Message, OpenError, Opened, Point,
+    Record, Writer, decode, encode,
 };
 use futures_util::StreamExt as _;
 use rustix::process::{Pid, Signal, kill_process};
@@ -155,7 +155,7 @@ impl Server {
         self.bus.publish(message.channel(), encode(message, &key()).into());
     }
 
-    fn counts(&self) -> NatsBusCounts {
+    fn counts(&self) -> BusCounts {
         self.bus.counts()
     }
 

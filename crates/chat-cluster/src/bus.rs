@@ -13,6 +13,24 @@ pub trait Bus: Send + Sync {
 
     /// Whether there is a connection, as far as this server knows.
     fn is_up(&self) -> bool;
+
+    /// What it has done since its start, for metrics.
+    fn counts(&self) -> BusCounts;
+}
+
+/// What a bus has done since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BusCounts {
+    /// Messages that were published.
+    pub published: u64,
+    /// Messages that were dropped before: there was no connection, or the queue was full.
+    pub dropped: u64,
+    /// Messages that the program was given.
+    pub received: u64,
+    /// How often messages were dropped because the program was too slow.
+    pub missed: u64,
+    /// How often a connection was made.
+    pub connections: u64,
 }
 
 /// No bus: the servers read each other's commits from the feed.
@@ -24,6 +42,10 @@ impl Bus for NoBus {
 
     fn is_up(&self) -> bool {
         false
+    }
+
+    fn counts(&self) -> BusCounts {
+        BusCounts::default()
     }
 }
 

@@ -69,7 +69,7 @@ mod roster;
 mod sequencer;
 mod writer;
 
-pub use bus::{Bus, BusEvent, Channel, NoBus};
+pub use bus::{Bus, BusCounts, BusEvent, Channel, NoBus};
 pub use codec::{BUS_FORMAT, Key, MESSAGE_MAX_BYTES, Message, OpenError, Opened, decode, encode};
 pub use failover::{Failover, FailoverOutput};
 pub use peers::{Heartbeat, Peers, PeersOptions, ServerRow, Standing};

@@ -120,8 +120,8 @@ pub use chat::{Chat, StartError};
 pub use chat_core::{MessageText, RoomName, Topic, Username};
 pub use chat_files::{FilesLocation, InvalidFilesUrl, S3Location};
 pub use chat_shard::{
-    Author, ChatHandle, Entries, Followed, HookFuture, HookSet, Hooks, Post, PostError, Posted, Proposed,
-    SHARDS_MAX, ShardOptions, Verdict,
+    Author, BusSink, ChatHandle, Entries, Followed, HookFuture, HookSet, Hooks, Post, PostError, Posted,
+    Proposed, SHARDS_MAX, ServerBus, ShardOptions, Verdict,
 };
 pub use identity::{Identified, Identity, IdentityFuture, RequestHead};
 pub use oidc::OidcSignIn;

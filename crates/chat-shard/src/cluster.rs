@@ -6,19 +6,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chat_cluster::{
-    Delivery, Incarnation, Lane, Output, Peers, PeersOptions, Point, Record, Sequencer, SequencerOptions,
+    BUS_FORMAT, BusEvent, Delivery, Heartbeat, Incarnation, Lane, Message, Opened, Output, Peers,
+    PeersOptions, Point, Record, Sequencer, SequencerOptions, Writer, decode,
 };
 use chat_core::{Commit, RoomChange};
 use chat_store::{EventLog, FEED_BEAT_MS, FEED_KEPT_MS, Feed};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm::Alarm;
 use crate::bus::Bus;
 use crate::causes::causes;
 use crate::clock::now_ms;
+use crate::metrics::ClusterMetrics;
+use crate::options::ShardOptions;
 use crate::routing::{Origins, retried};
+use crate::server_bus::ServerBus;
 
 /// This server among those on its database.
 ///
@@ -26,7 +30,11 @@ use crate::routing::{Origins, retried};
 /// on to the bus in the same call.
 pub(crate) struct Cluster {
     log: Arc<dyn EventLog>,
+    /// The way to the shards of this server.
     bus: Arc<Bus>,
+    /// The way to the other servers, beside the feed.
+    server_bus: Option<ServerBus>,
+    metrics: ClusterMetrics,
     started: Instant,
     state: Mutex<State>,
     /// The feed is to be read before it is due.
@@ -57,27 +65,39 @@ impl Cluster {
     pub(crate) fn of(
         log: &Arc<dyn EventLog>,
         bus: &Arc<Bus>,
+        options: &ShardOptions,
+        metrics: ClusterMetrics,
         failed: &CancellationToken,
     ) -> Option<Arc<Self>> {
         let feed = log.feed()?;
         let own = feed.incarnation();
-        let options = SequencerOptions { retention_ms: FEED_KEPT_MS, ..SequencerOptions::default() };
+        let of_sequencer = SequencerOptions { retention_ms: FEED_KEPT_MS, ..SequencerOptions::default() };
         let state = State {
             own,
-            sequencer: Sequencer::new(own, feed.start(), options),
+            sequencer: Sequencer::new(own, feed.start(), of_sequencer),
             peers: Peers::new(0, own, PeersOptions::default()),
             answers: BTreeMap::new(),
             changes: BTreeMap::new(),
             is_read_wanted: false,
         };
-        Some(Arc::new(Self {
+        let cluster = Arc::new(Self {
             log: Arc::clone(log),
             bus: Arc::clone(bus),
+            server_bus: options.server_bus.clone(),
+            metrics,
             started: Instant::now(),
             state: Mutex::new(state),
             wake: Notify::new(),
             failed: failed.clone(),
-        }))
+        });
+        if let Some(ServerBus { bus, sink, .. }) = &cluster.server_bus {
+            sink.connect(&cluster);
+            // What it has told before went nowhere.
+            if bus.is_up() {
+                cluster.take_event(BusEvent::Up);
+            }
+        }
+        Some(cluster)
     }
 
     /// The id of the hub of a shard: no hub of another server has it.
@@ -90,6 +110,7 @@ impl Cluster {
     pub(crate) fn commit(&self, record: Record, commit: Commit, origins: Origins) {
         self.bus.take_back(&commit.files_taken_back);
         let has_duplicates = retried(&commit.receipts, now_ms()).next().is_some();
+        self.publish_record(&record);
         let mut state = self.state();
         let (at, parts) = (record.at, record.parts.len());
         state.sequencer.commit(self.clock_ms(), record, has_duplicates);
@@ -106,19 +127,94 @@ impl Cluster {
         self.bus.stored(&entries);
     }
 
+    /// This server has changed rooms, which its lanes have shown to its shards: the other servers are
+    /// told that they read it from the feed, once this one knows its number.
+    pub(crate) fn changed(&self) {
+        if self.server_bus.is_some() {
+            let mut state = self.state();
+            state.sequencer.read_now();
+            let outputs = state.outputs();
+            self.perform(&mut state, outputs);
+        }
+    }
+
     /// The time of new entries, in milliseconds since 1970 (UTC): that of the database's clock, so
     /// that all servers have one.
     pub(crate) fn now_ms(&self) -> u64 {
         self.log.feed().map_or_else(now_ms, |feed| feed.now_ms())
     }
 
-    /// Reads what the other servers commit, until `stopping`.
+    /// Reads what the other servers commit, and tells them of this one, until `stopping`.
     pub(crate) async fn run(self: Arc<Self>, stopping: CancellationToken) {
         let _alarm = Alarm(&self.failed);
         let Some(feed) = self.log.feed() else { return };
         tokio::select! {
             () = stopping.cancelled() => {}
             () = self.keep_reading(feed) => {}
+            () = self.keep_telling() => {}
+        }
+    }
+
+    /// Tells the other servers of this one, also while the database does not answer. Never resolves.
+    async fn keep_telling(&self) {
+        let mut ticks = tokio::time::interval(TELL_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let beat = self.state().next_heartbeat(self.clock_ms());
+            if let (Some(server_bus), Some(beat)) = (&self.server_bus, beat) {
+                self.metrics.count_bus(&server_bus.bus.counts());
+                self.metrics.bus_up.set(u64::from(server_bus.bus.is_up()));
+                server_bus.publish(&Message::Heartbeat(beat));
+            }
+        }
+    }
+
+    /// Publishes a commit of this server on the bus, if another server could hear it.
+    fn publish_record(&self, record: &Record) {
+        let Some(server_bus) = self.server_bus.as_ref().filter(|server_bus| server_bus.bus.is_up()) else {
+            return;
+        };
+        let is_heard = {
+            let peers = &self.state().peers;
+            peers.others() > 0 && peers.bus_format() >= BUS_FORMAT
+        };
+        if is_heard {
+            server_bus.publish(&Message::Record(record.clone()));
+        }
+    }
+
+    /// Takes an event of the bus.
+    pub(crate) fn take_event(&self, event: BusEvent) {
+        let _alarm = Alarm(&self.failed);
+        let Some(server_bus) = &self.server_bus else { return };
+        let opened = match event {
+            BusEvent::Message(bytes) => match decode(&bytes, &server_bus.key) {
+                Ok(opened) => Some(opened),
+                Err(error) => {
+                    self.metrics.bus_refused.inc();
+                    return tracing::debug!(%error, "a message on the bus was ignored");
+                }
+            },
+            BusEvent::Up | BusEvent::Down => {
+                let mut state = self.state();
+                state.peers.bus(self.clock_ms(), event == BusEvent::Up);
+                None
+            }
+            BusEvent::Missed => None,
+        };
+        let mut state = self.state();
+        let now_ms = self.clock_ms();
+        match opened {
+            Some(Opened::Message(message)) => state.take_message(now_ms, message),
+            Some(Opened::Told(at)) => state.sequencer.told(now_ms, at),
+            Some(Opened::Unknown) | None => state.sequencer.read_now(),
+        }
+        let outputs = state.outputs();
+        self.perform(&mut state, outputs);
+        if state.sequencer.next_ms().is_some() {
+            // The feed is read sooner than the task thinks, unless what is missing comes.
+            self.wake.notify_one();
         }
     }
 
@@ -163,6 +259,7 @@ impl Cluster {
 
     async fn read(&self, feed: &dyn Feed, seen: &[Point]) {
         let read = feed.after(seen).await;
+        self.metrics.feed_reads.inc();
         let now_ms = self.clock_ms();
         let mut state = self.state();
         match read {
@@ -173,17 +270,25 @@ impl Cluster {
                 return self.failed.cancel();
             }
             Ok(read) => {
+                let told_before = state.newest_control();
                 state.peers.rows(now_ms, &read.servers);
+                self.metrics.other_servers.set(state.peers.others() as u64);
                 state.changes.extend(read.changes);
                 state.sequencer.feed(now_ms, read.page);
+                let told = state.newest_control();
+                if let (Some(server_bus), true) = (&self.server_bus, told > told_before) {
+                    server_bus.publish_control(state.own, told);
+                }
             }
             Err(error) => {
+                self.metrics.feed_read_failures.inc();
                 tracing::debug!(error = %causes(&error), "the feed could not be read");
                 state.sequencer.feed_failed(now_ms);
             }
         }
         let outputs = state.outputs();
         self.perform(&mut state, outputs);
+        self.metrics.feed_waiting.set(state.sequencer.waiting_parts() as u64);
         state.forget_changes();
     }
 
@@ -252,6 +357,44 @@ impl State {
         std::iter::from_fn(|| self.sequencer.next_output()).collect()
     }
 
+    /// Takes what another server has published on the bus.
+    fn take_message(&mut self, now_ms: u64, message: Message) {
+        match message {
+            Message::Record(record) => {
+                self.peers.heard(now_ms, record.at.writer.incarnation);
+                if record.controls.is_empty() {
+                    self.sequencer.bus(now_ms, record);
+                } else {
+                    // What has changed in rooms is in the feed only.
+                    self.sequencer.told(now_ms, record.at);
+                }
+            }
+            Message::Heartbeat(beat) => {
+                self.peers.heard(now_ms, beat.from);
+                for (lane, n) in beat.newest {
+                    self.sequencer.told(now_ms, Point { writer: Writer { incarnation: beat.from, lane }, n });
+                }
+            }
+            Message::Delta(_)
+            | Message::Snapshot(_)
+            | Message::AskSnapshot { .. }
+            | Message::Typing { .. } => {}
+        }
+    }
+
+    /// The newest commit of this server that was no batch, as far as it has read its own.
+    fn newest_control(&self) -> u64 {
+        let mut own = self.sequencer.own_seen();
+        own.find(|at| at.writer.lane == Lane::CONTROL).map_or(0, |at| at.n)
+    }
+
+    /// The heartbeat that is due now.
+    fn next_heartbeat(&mut self, now_ms: u64) -> Option<Heartbeat> {
+        let beat = self.peers.next_beat(now_ms)?;
+        let newest = self.sequencer.own_seen().map(|at| (at.writer.lane, at.n)).collect();
+        Some(Heartbeat { from: self.own, beat, newest, presence_counter: 0, presence_checksum: 0 })
+    }
+
     /// Forgets the changes of commits that are taken by now.
     fn forget_changes(&mut self) {
         if !self.changes.is_empty() {
@@ -260,3 +403,6 @@ impl State {
         }
     }
 }
+
+/// How often this server looks whether there is something to tell the others.
+const TELL_EVERY: Duration = Duration::from_millis(250);

@@ -99,6 +99,8 @@ mod open_users;
 #[cfg(feature = "sockets")]
 mod options;
 #[cfg(feature = "sockets")]
+mod server_bus;
+#[cfg(feature = "sockets")]
 mod shard;
 #[cfg(feature = "sockets")]
 mod shards;
@@ -139,6 +141,7 @@ pub use self::{
     open_sessions::{OpenSessions, SessionUse},
     open_users::{OpenUsers, UserUse},
     options::{SHARDS_MAX, ShardOptions},
+    server_bus::{BusSink, ServerBus},
     shards::Shards,
     stored_hook::StoredHook,
     transport::TlsConnection,

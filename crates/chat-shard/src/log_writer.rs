@@ -305,6 +305,9 @@ impl Shared {
             Ok(result) => {
                 self.queue().changed();
                 let answer = result.map(|changes| bus.publish_changes(&changes));
+                if let (Some(cluster), Ok(())) = (&self.cluster, answer) {
+                    cluster.changed();
+                }
                 metrics.changes.inc_by(u64::from(answer.is_ok()));
                 self.recovered(outage);
                 // The caller may have given up.

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use chat_cluster::BusCounts;
 use chat_core::{CloseCode, Commit, Refusals};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +20,7 @@ type Level = Gauge<u64, AtomicU64>;
 pub struct Metrics {
     pub(crate) appends: AppendMetrics,
     pub(crate) marks: MarkMetrics,
+    pub(crate) cluster: ClusterMetrics,
     shards: Families,
 }
 
@@ -48,6 +50,28 @@ pub(crate) struct MarkMetrics {
     pub(crate) failures: Counter,
     /// Marks that were never stored.
     pub(crate) dropped: Counter,
+}
+
+/// The metrics of what several servers on one database tell each other.
+#[derive(Clone, Default)]
+pub(crate) struct ClusterMetrics {
+    /// Other servers that live by their rows in the database.
+    pub(crate) other_servers: Level,
+    /// Reads of the feed.
+    pub(crate) feed_reads: Counter,
+    /// Reads of the feed that failed.
+    pub(crate) feed_read_failures: Counter,
+    /// Parts of commits that wait for others.
+    pub(crate) feed_waiting: Level,
+    /// Whether there is a connection to the bus: 0 or 1.
+    pub(crate) bus_up: Level,
+    bus_published: Counter,
+    bus_dropped: Counter,
+    bus_received: Counter,
+    bus_missed: Counter,
+    bus_connections: Counter,
+    /// Messages on the bus that no server of this cluster has signed.
+    pub(crate) bus_refused: Counter,
 }
 
 /// The metrics of one shard.
@@ -144,6 +168,7 @@ impl Metrics {
             "Marks that were dropped because the store took none",
             marks.dropped.clone(),
         );
+        self.cluster.register(registry);
         let shards = &self.shards;
         registry.register("connections", "WebSockets", shards.connections.clone());
         registry.register("rooms", "Rooms in memory", shards.rooms.clone());
@@ -201,6 +226,64 @@ impl Metrics {
             missed: shards.missed.get_or_create(&shard).clone(),
             refusals: shards.refusals.clone(),
             closes: shards.closes.clone(),
+        }
+    }
+}
+
+impl ClusterMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "other_servers",
+            "Other servers on the same database that live",
+            self.other_servers.clone(),
+        );
+        registry.register(
+            "feed_reads",
+            "Reads of what other servers have stored, from the database",
+            self.feed_reads.clone(),
+        );
+        registry.register(
+            "feed_read_failures",
+            "Reads of the feed that failed",
+            self.feed_read_failures.clone(),
+        );
+        registry.register(
+            "feed_waiting",
+            "Commits of other servers that wait for earlier ones, each counted for each of its topics",
+            self.feed_waiting.clone(),
+        );
+        registry.register("bus_up", "Whether there is a connection to the bus", self.bus_up.clone());
+        registry.register("bus_published", "Messages that the bus was given", self.bus_published.clone());
+        registry.register(
+            "bus_dropped",
+            "Messages that the bus did not take: there was no connection, or too many waited",
+            self.bus_dropped.clone(),
+        );
+        registry.register("bus_received", "Messages that came over the bus", self.bus_received.clone());
+        registry.register(
+            "bus_missed",
+            "Times that messages of the bus were lost because this server was too slow",
+            self.bus_missed.clone(),
+        );
+        registry.register("bus_connections", "Connections to the bus", self.bus_connections.clone());
+        registry.register(
+            "bus_refused",
+            "Messages on the bus that no server of this database has signed",
+            self.bus_refused.clone(),
+        );
+    }
+
+    /// Counts what the bus has done. One task calls this.
+    pub(crate) fn count_bus(&self, counts: &BusCounts) {
+        let BusCounts { published, dropped, received, missed, connections } = *counts;
+        for (counter, now) in [
+            (&self.bus_published, published),
+            (&self.bus_dropped, dropped),
+            (&self.bus_received, received),
+            (&self.bus_missed, missed),
+            (&self.bus_connections, connections),
+        ] {
+            counter.inc_by(now.saturating_sub(counter.get()));
         }
     }
 }

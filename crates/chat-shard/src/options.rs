@@ -7,6 +7,7 @@ use chat_core::HubOptions;
 
 use crate::files_hook::FilesHook;
 use crate::hooks::HookSet;
+use crate::server_bus::ServerBus;
 use crate::stored_hook::StoredHook;
 
 /// The options of the shards, their sockets and the log's writer. The defaults suit a
@@ -60,6 +61,8 @@ pub struct ShardOptions {
     /// The time in which the hooks must answer; past it, nothing is stored. Shorter than the five
     /// seconds in which a hub gives a draft up.
     pub hook_timeout: Duration,
+    /// The bus to the other servers on the same database.
+    pub server_bus: Option<ServerBus>,
 }
 
 /// The most shards: subscriptions have a bit of a `u64` for each.
@@ -87,6 +90,7 @@ impl Default for ShardOptions {
             stored: StoredHook::default(),
             hooks: HookSet::default(),
             hook_timeout: Duration::from_secs(2),
+            server_bus: None,
         }
     }
 }

@@ -81,7 +81,7 @@ impl Shards {
             .with_stored_hook(options.stored.clone());
         let bus = Arc::new(bus);
         let (tasks, failed) = (TaskTracker::new(), CancellationToken::new());
-        let cluster = Cluster::of(&log, &bus, &failed);
+        let cluster = Cluster::of(&log, &bus, &options, metrics.cluster.clone(), &failed);
         let stopping = CancellationToken::new();
         if let Some(cluster) = &cluster {
             tasks.spawn(Arc::clone(cluster).run(stopping.clone()));
