@@ -10,8 +10,9 @@ const port = await freePort();
 const chat = `http://127.0.0.1:${port}`;
 const provider = await OpenIdProvider.start(chat);
 after(() => provider.goAway().catch(() => {}));
-const OIDC = ["--public-url", chat, "--oidc-issuer", provider.issuer, "--oidc-client-id", "chat", "--oidc-client-secret", "a secret of the chat", "--oidc-name", "Work"];
-await Server.startAt(port, ...OIDC);
+/** The flags of a server whose users sign in by a provider. */
+const flags = (chat, issuer) => ["--public-url", chat, "--oidc-issuer", issuer, "--oidc-client-id", "chat", "--oidc-client-secret", "a secret of the chat", "--oidc-name", "Work"];
+await Server.startAt(port, ...flags(chat, provider.issuer));
 
 /**
  * Signs in by the provider, from the address that is open.
@@ -135,6 +136,46 @@ scenario("what the provider sends back is good once, and in one browser", async 
   assert.equal((await victim.context.request.get(`${chat}/api/me`)).status(), 401);
 });
 
+scenario("an answer of another sign-in, or of another issuer, signs nobody in", async () => {
+  const FAILED = "Signing in did not work. If it fails again, please tell the operator of this chat.";
+  const isRefused = async (someone, chat) => {
+    assert.equal(await sentence(someone), FAILED);
+    assert.equal((await someone.context.request.get(`${chat}/api/me`)).status(), 401);
+  };
+
+  // The ID token has the nonce of another sign-in.
+  const replayed = await visitor(chat);
+  const begun = await replayed.context.request.get(`${chat}/api/oidc/start`, { maxRedirects: 0 });
+  const address = new URL(begun.headers().location);
+  address.searchParams.set("nonce", "of another sign-in");
+  await replayed.page.goto(address.href);
+  await replayed.page.fill("input[name=login]", "henry.1");
+  await replayed.page.click("#enter");
+  await isRefused(replayed, chat);
+
+  // The browser brings the answer of another provider.
+  const misled = await visitor(chat);
+  await misled.page.goto(`${chat}/`);
+  const callback = new URL(await comingBack(misled, "henry.1"));
+  assert.equal(callback.searchParams.get("iss"), provider.issuer);
+  callback.searchParams.set("iss", "https://other.example");
+  await misled.page.goto(callback.href);
+  await isRefused(misled, chat);
+
+  // The ID token is of another issuer, and signed with the right key.
+  const second = await freePort();
+  const elsewhere = `http://127.0.0.1:${second}`;
+  const other = await OpenIdProvider.start(elsewhere, "https://other.example");
+  await Server.startAt(second, ...flags(elsewhere, other.issuer));
+  const forged = await visitor(elsewhere);
+  await forged.page.goto(`${elsewhere}/`);
+  const answer = new URL(await comingBack(forged, "henry.1"));
+  answer.searchParams.delete("iss");
+  await forged.page.goto(answer.href);
+  await isRefused(forged, elsewhere);
+  await other.goAway();
+});
+
 scenario("who says no, or finds the provider away, is at the door with a sentence", async () => {
   const someone = await visitor(chat);
   await someone.page.goto(`${chat}/`);
@@ -159,7 +200,7 @@ scenario("who says no, or finds the provider away, is at the door with a sentenc
 
   // A server that has not asked the provider yet says so at once.
   const second = await freePort();
-  const other = await Server.startAt(second, ...OIDC.with(1, `http://127.0.0.1:${second}`), "--passwords", "false");
+  const other = await Server.startAt(second, ...flags(`http://127.0.0.1:${second}`, provider.issuer), "--passwords", "false");
   const first = await visitor(other.url);
   await first.page.goto(`${other.url}/r/kitchen`);
   await first.page.click("#sign-in-elsewhere");

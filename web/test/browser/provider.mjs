@@ -24,18 +24,23 @@ export class OpenIdProvider {
   #port;
   #server;
   #provider;
+  #signsAs;
   issuer = "";
 
-  /** @param {string} chat the address of the chat */
-  static async start(chat) {
-    const provider = new OpenIdProvider(chat, await freePort());
+  /**
+   * @param {string} chat the address of the chat
+   * @param {string} [signsAs] another issuer, in whose name the provider signs
+   */
+  static async start(chat, signsAs) {
+    const provider = new OpenIdProvider(chat, await freePort(), signsAs);
     provider.rotate("RS256");
     await provider.comeBack();
     return provider;
   }
 
-  constructor(chat, port) {
+  constructor(chat, port, signsAs) {
     this.#chat = chat;
+    this.#signsAs = signsAs;
     this.#port = port;
     this.issuer = `http://localhost:${port}`;
   }
@@ -49,7 +54,7 @@ export class OpenIdProvider {
     const key = { ...privateKey.export({ format: "jwk" }), kid: `${algorithm} ${Date.now()}`, use: "sig", alg: algorithm };
     // The provider itself wants a key of RSA, too; as in a rotation, the set has several.
     const spare = { ...generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" }), kid: "spare", use: "sig", alg: "RS256" };
-    this.#provider = new Provider(this.issuer, {
+    this.#provider = new Provider(this.#signsAs ?? this.issuer, {
       clients: [
         {
           client_id: "chat",
@@ -71,6 +76,10 @@ export class OpenIdProvider {
         ctx.type = "html";
         ctx.body = `<p id="error">${error}: ${why}</p>`;
       },
+    });
+    this.#provider.use(async (ctx, next) => {
+      await next();
+      if (ctx.path === "/.well-known/openid-configuration") ctx.body = { ...ctx.body, issuer: this.issuer };
     });
   }
 
