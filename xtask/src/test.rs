@@ -62,6 +62,8 @@ const STEPS: &[Step] = &[
         env: DENY_DOC_WARNINGS,
         ..Step::cargo("private-docs", &["doc", "--workspace", "--no-deps", "--document-private-items"])
     },
+    // The public items of the crates, compared with the lists in `docs/api`.
+    Step::cargo("public-api", PUBLIC_API),
     // The crates for others as they would be published. What they embed (the page, the SQL) is in
     // folders at the root, which they have links to.
     Step::cargo("packages", PACKAGES),
@@ -143,6 +145,11 @@ const ONLY_SQLITE: &[&str] = &[
 const ONLY_POSTGRES: &[&str] = &[
     "clippy", "--no-default-features", "-p", "server", "-p", "lanechat-http", "-p", "lanechat-store",
     "--features", "server/postgres,server/pictures,server/tls", "--", "--deny", "warnings",
+];
+
+#[rustfmt::skip]
+const PUBLIC_API: &[&str] = &[
+    "test", "--workspace", "--features", "lanechat-spec/public-api", "--test", "public_api",
 ];
 
 #[rustfmt::skip]
