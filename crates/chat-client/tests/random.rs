@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroUsize;
 
 use chat_client::{
     Account, AttachedFile as ClientFile, COUNT_MAX, Change, ChangeKind, Entry as ClientEntry, Event, Level,
@@ -32,12 +33,21 @@ fn nothing_is_lost_doubled_or_out_of_order() {
         }
         None => 0..24,
     };
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let runs = |first: usize| {
+        let mut total = Total::default();
+        for seed in seeds.clone().skip(first).step_by(threads) {
+            let run = std::panic::catch_unwind(|| World::new(seed).run());
+            let run = run.unwrap_or_else(|_| panic!("seed {seed} failed"));
+            total.add(&run);
+        }
+        total
+    };
     let mut total = Total::default();
-    for seed in seeds {
-        let run = std::panic::catch_unwind(|| World::new(seed).run());
-        let run = run.unwrap_or_else(|_| panic!("seed {seed} failed"));
-        total.add(&run);
-    }
+    std::thread::scope(|scope| {
+        let started: Vec<_> = (0..threads).map(|first| scope.spawn(move || runs(first))).collect();
+        started.into_iter().for_each(|thread| total.add(&thread.join().unwrap()));
+    });
     // A test without faults proves nothing.
     if std::env::var_os("SEED").is_none() {
         let Total { stored, duplicates, seen, losses, restarts, crashes, resets, .. } = total;

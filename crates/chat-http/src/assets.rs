@@ -26,7 +26,7 @@ use hyper::{HeaderMap, Response, StatusCode};
 use rust_embed::RustEmbed;
 use sha2::{Digest as _, Sha256};
 
-use self::compression::{Compressed, compressed};
+use self::compression::Compressed;
 use self::minify::minified;
 use crate::answer::{self, Body};
 use crate::{BasePath, hex, negotiation};
@@ -126,7 +126,7 @@ impl Asset {
         }
         let content = Bytes::from(manifest.to_string());
         let etag = etag(&content);
-        Some(Self { compressed: compressed(&etag, &content), etag, content, ..file })
+        Some(Self { compressed: Compressed::of(&etag), etag, content, ..file })
     }
 
     /// The file with the addresses of a chat that is mounted below a path.
@@ -137,7 +137,7 @@ impl Asset {
         let Ok(text) = str::from_utf8(&self.content) else { return self };
         let content = Bytes::from(text.replace("=\"/", &format!("=\"{}/", base.as_str())));
         let etag = etag(&content);
-        Self { compressed: compressed(&etag, &content), etag, content, ..self }
+        Self { compressed: Compressed::of(&etag), etag, content, ..self }
     }
 
     /// The response for an unknown address: a page in the visitor's language with a link to
@@ -149,7 +149,7 @@ impl Asset {
         let language = negotiation::preferred_language(headers, &ACCEPT_LANGUAGE, &languages).unwrap_or("en");
         let content = Bytes::from(in_language(text, language));
         let etag = etag(&content);
-        let page = Self { compressed: compressed(&etag, &content), etag, content, ..all };
+        let page = Self { compressed: Compressed::of(&etag), etag, content, ..all };
         // Never 304, which would mean that something is there.
         let mut response = page.based(base).whole(headers);
         *response.status_mut() = StatusCode::NOT_FOUND;
@@ -186,7 +186,7 @@ impl Asset {
         };
         let etag = etag(&content);
         Some(Self {
-            compressed: compressed(&etag, &content),
+            compressed: Compressed::of(&etag),
             etag,
             content,
             content_type,
@@ -209,11 +209,8 @@ impl Asset {
 
     /// The file, in a coding that the browser accepts.
     fn whole(self, headers: &HeaderMap) -> Response<Body> {
-        let (coding, content) = match self
-            .compressed
-            .into_iter()
-            .find(|(coding, _)| negotiation::accepts(headers, &ACCEPT_ENCODING, coding))
-        {
+        let is_accepted = |coding| negotiation::accepts(headers, &ACCEPT_ENCODING, coding);
+        let (coding, content) = match self.compressed.best(&self.content, is_accepted) {
             Some((coding, content)) => (Some(HeaderValue::from_static(coding)), content),
             None => (None, self.content),
         };
@@ -311,12 +308,13 @@ fn etag(content: &[u8]) -> HeaderValue {
 /// files change while it runs.
 static ASSETS: OnceLock<BTreeMap<String, Asset>> = OnceLock::new();
 
-/// Prepares all files, which takes a good part of a second.
+/// Prepares all files and compresses them, which takes a good part of a second.
 pub(crate) fn prepare() {
     if !cfg!(debug_assertions) {
-        ASSETS.get_or_init(|| {
+        let assets = ASSETS.get_or_init(|| {
             Web::iter().filter_map(|path| Some((path.to_string(), Asset::read(&path)?))).collect()
         });
+        assets.values().for_each(|asset| asset.compressed.make(&asset.content));
     }
 }
 

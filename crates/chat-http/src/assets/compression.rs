@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use brotli::enc::BrotliEncoderParams;
 use bytes::Bytes;
@@ -10,35 +10,58 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::header::HeaderValue;
 
-/// A content in other codings, the smallest first. A coding that saves less than a tenth is
-/// left out.
-pub(super) type Compressed = Vec<(&'static str, Bytes)>;
+/// The codings, the one that makes files smallest first. Brotli is a sixth smaller than gzip, but
+/// browsers accept it over TLS only.
+const CODINGS: [(&str, Compress); 2] = [("br", brotli), ("gzip", gzip)];
 
-/// The content in other codings. Content that was compressed before is not compressed
-/// again.
-pub(super) fn compressed(etag: &HeaderValue, content: &[u8]) -> Compressed {
-    let known = || COMPRESSED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(compressed) = known().get(etag) {
-        return compressed.clone();
+type Compress = fn(&[u8]) -> Vec<u8>;
+
+/// A content in other codings. Each is made when it is first needed, and kept.
+#[derive(Clone)]
+pub(super) struct Compressed(Arc<[OnceLock<Option<Bytes>>; CODINGS.len()]>);
+
+impl Compressed {
+    /// What is known of a content by its tag: a debug build prepares a file for each request.
+    pub(super) fn of(etag: &HeaderValue) -> Self {
+        static KNOWN: Mutex<BTreeMap<HeaderValue, Compressed>> = Mutex::new(BTreeMap::new());
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(etag.clone()).or_insert_with(|| Self(Arc::default())).clone()
     }
-    // Without the lock, so that other files need not wait.
-    let compressed = compress(content);
-    known().insert(etag.clone(), compressed.clone());
-    compressed
+
+    /// The content in the best coding that `is_accepted`. A coding that saves less than a tenth is
+    /// left out.
+    pub(super) fn best(
+        &self,
+        content: &[u8],
+        is_accepted: impl Fn(&'static str) -> bool,
+    ) -> Option<(&'static str, Bytes)> {
+        let mut codings = CODINGS.into_iter().zip(&*self.0).filter(|((name, _), _)| is_accepted(name));
+        codings.find_map(|((name, compress), made)| {
+            let made = made.get_or_init(|| {
+                let bytes = compress(content);
+                (bytes.len() < content.len() * 9 / 10).then(|| bytes.into())
+            });
+            made.clone().map(|bytes| (name, bytes))
+        })
+    }
+
+    /// Makes all codings.
+    pub(super) fn make(&self, content: &[u8]) {
+        for (coding, _) in CODINGS {
+            self.best(content, |name| name == coding);
+        }
+    }
 }
 
-/// Compressed contents by their tags: a debug build prepares a file for each request.
-static COMPRESSED: Mutex<BTreeMap<HeaderValue, Compressed>> = Mutex::new(BTreeMap::new());
-
-/// Brotli is a sixth smaller than gzip, but browsers accept it over TLS only.
-fn compress(content: &[u8]) -> Compressed {
+fn brotli(content: &[u8]) -> Vec<u8> {
     let params = BrotliEncoderParams { size_hint: content.len(), ..BrotliEncoderParams::default() };
-    let mut brotli = Vec::new();
-    brotli::BrotliCompress(&mut &*content, &mut brotli, &params).expect("a vector takes everything");
+    let mut bytes = Vec::new();
+    brotli::BrotliCompress(&mut &*content, &mut bytes, &params).expect("a vector takes everything");
+    bytes
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(content).expect("a vector takes everything");
-    let gzip = gzip.finish().expect("a vector takes everything");
-    let compressed = [("br", brotli), ("gzip", gzip)].into_iter();
-    let is_worth_it = |bytes: &[u8]| bytes.len() < content.len() * 9 / 10;
-    compressed.filter(|(_, bytes)| is_worth_it(bytes)).map(|(coding, bytes)| (coding, bytes.into())).collect()
+    gzip.finish().expect("a vector takes everything")
 }

