@@ -57,12 +57,11 @@ const STEPS: &[Step] = &[
     Step { needs: &[CLIPPY], ..Step::cargo("no-features", NO_FEATURES) },
     Step { needs: &[CLIPPY], ..Step::cargo("only-sqlite", ONLY_SQLITE) },
     Step { needs: &[CLIPPY], ..Step::cargo("only-postgres", ONLY_POSTGRES) },
-    Step { env: DENY_DOC_WARNINGS, ..Step::cargo("docs", &["doc", "--workspace", "--no-deps"]) },
     Step {
         env: DENY_DOC_WARNINGS,
         ..Step::cargo("private-docs", &["doc", "--workspace", "--no-deps", "--document-private-items"])
     },
-    // The public items of the crates, compared with the lists in `docs/api`.
+    // The public items of the crates, documented, and compared with the lists in `docs/api`.
     Step::cargo("public-api", PUBLIC_API),
     // The crates for others as they would be published. What they embed (the page, the SQL) is in
     // folders at the root, which they have links to.

@@ -1,6 +1,6 @@
 //! The public items of the crates for other programs, as lists in `docs/api`: a change of one is seen in
 //! the commit that makes it. With default features, and without impls that are derived or follow from
-//! others.
+//! others. A warning of rustdoc, such as a broken link, is an error.
 //!
 //! `UPDATE_DOCS=1 cargo xtask test public-api` writes the lists.
 
@@ -74,7 +74,7 @@ fn published(metadata: &Value) -> Vec<Published> {
 fn document(root: &Path, metadata: &Value, published: &[Published]) -> Result<PathBuf, Box<dyn Error>> {
     let target = PathBuf::from(metadata["target_directory"].as_str().unwrap());
     let rustdoc = target.join("rustdoc-with-json");
-    let options = "-Zunstable-options --output-format=json";
+    let options = "-Zunstable-options --output-format=json -D warnings";
     fs::write(&rustdoc, format!("#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc \"$@\" {options}\n"))?;
     fs::set_permissions(&rustdoc, fs::Permissions::from_mode(0o755))?;
     let mut cargo = cargo(root);

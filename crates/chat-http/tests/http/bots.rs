@@ -1,7 +1,9 @@
 //! Bots: their tokens, their messages, and webhooks.
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
+use crate::files::acknowledged;
 use crate::harness::{Chat, Reply};
 use crate::rooms::promote;
 use crate::wire::Wire;
@@ -172,4 +174,68 @@ async fn what_posts_to_slack_posts_here() {
     assert_eq!(unknown.status, 404);
     chat.json("DELETE", "/api/bots/Watch", &root, Value::Null).await;
     assert_eq!(post("application/json", r#"{"text": "late"}"#).await.status, 404);
+}
+
+/// Sends a JSON body once `while_waiting` is done: the server has judged the head by then.
+async fn call_with_a_late_body(
+    chat: &Chat,
+    path: &str,
+    authorization: &str,
+    body: Value,
+    while_waiting: impl AsyncFnOnce(),
+) -> Reply {
+    let body = body.to_string();
+    let headers =
+        [("Authorization", authorization), ("Content-Type", "application/json"), ("Expect", "100-continue")];
+    let request = chat.request("POST", path, &headers, body.as_bytes());
+    let (head, body) = request.split_at(request.len() - body.len());
+    let mut stream = chat.connect().await;
+    stream.write_all(head).await.unwrap();
+    assert_eq!(Reply::read_head(&mut stream).await.status, 100);
+    while_waiting().await;
+    stream.write_all(body).await.unwrap();
+    Reply::read(&mut stream).await
+}
+
+#[tokio::test]
+async fn a_right_that_ends_while_the_body_arrives_does_not_count() {
+    let chat = Chat::start().await;
+    let root = chat.sign_in("anna").await;
+    promote(&chat, "anna").await;
+    let room = chat.create_room(&root, json!({"title": "Deploys"})).await;
+    let path = format!("/api/rooms/{room}/messages");
+    let hi = || json!({"text": "hi"});
+    for way in ["the token", "the webhook"] {
+        let token = bot(&chat, &root, "Robot", &[&room]).await;
+        let hook = chat.json("POST", "/api/bots/Robot/webhooks", &root, json!({"room": room})).await;
+        let hook = hook.json()["url"].as_str().unwrap().to_owned();
+        let bearer = format!("Bearer {token}");
+        let (path, authorization, status) = match way {
+            "the token" => (&path, bearer.as_str(), 401),
+            _ => (&hook, "none", 404),
+        };
+        let posted = call_with_a_late_body(&chat, path, authorization, hi(), async || {}).await;
+        assert!(matches!(posted.status, 200 | 201), "{way}: {posted:?}");
+        let refused = call_with_a_late_body(&chat, path, authorization, hi(), async || {
+            chat.json("DELETE", "/api/bots/Robot", &root, Value::Null).await;
+        })
+        .await;
+        assert_eq!(refused.status, status, "{way}: {refused:?}");
+    }
+    let listed = chat.get(&path, &root).await;
+    assert_eq!(texts(&listed), ["1 hi", "2 hi"]);
+}
+
+#[tokio::test]
+async fn deleted_messages_are_not_in_lists() {
+    let chat = Chat::start().await;
+    let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
+    let mut socket = Wire::open_v2(&chat, &alice).await;
+    for text in ["one", "two"] {
+        acknowledged(&mut socket, json!({"type": "private", "to": "bob", "text": text})).await;
+    }
+    acknowledged(&mut socket, json!({"type": "delete", "to": "bob", "target": 1})).await;
+    assert_eq!(texts(&chat.get("/api/users/alice/messages", &bob).await), ["2 two"]);
+    let page = chat.get("/api/users/alice/messages?after=0&limit=1", &bob).await;
+    assert_eq!((texts(&page), &page.json()["next"]), (vec![], &json!(1)));
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use chat_http::HttpOptions;
 use serde_json::{Value, json};
 
+use crate::files::acknowledged;
 use crate::harness::{Chat, Receiver};
 use crate::wire::Wire;
 
@@ -192,4 +194,62 @@ async fn a_new_subscription_does_not_end_the_pause_of_its_service() {
     // Both are due, bob's first.
     assert!(service.next().await.head.contains("/push/carol"));
     wait_for_metric(&chat, "chat_pushes_total{outcome=\"sent\"} 1").await;
+}
+
+#[tokio::test]
+async fn a_browser_with_an_open_page_gets_nothing() {
+    let (chat, service) = (chat().await, Receiver::start().await);
+    let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
+    subscribe(&chat, &bob, &service.url("/push/bob")).await;
+    let _page = Wire::open_v2(&chat, &bob).await;
+    send_private(&chat, &alice, "bob", "one").await;
+    wait_for_metric(&chat, "chat_pushes_total{outcome=\"unwanted\"} 1").await;
+}
+
+/// A chat in which alice's first message to bob waits to be sent to his browser again, as his push
+/// service has answered like this. The second value is her cookie.
+async fn with_a_failed_push(options: impl FnOnce(&mut HttpOptions), answer: &str) -> (Chat, String) {
+    let chat = Chat::with(|all| {
+        all.push.delay = Duration::from_millis(100);
+        all.outgoing_private = true;
+        options(all);
+    })
+    .await;
+    let mut service = Receiver::start().await;
+    let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
+    subscribe(&chat, &bob, &service.url("/push/bob")).await;
+    service.answer(answer, 1);
+    send_private(&chat, &alice, "bob", "one").await;
+    service.next().await;
+    (chat, alice)
+}
+
+#[tokio::test]
+async fn a_deleted_message_is_not_sent() {
+    let (chat, alice) = with_a_failed_push(|_| {}, "503 Service Unavailable\r\nRetry-After: 5").await;
+    let mut socket = Wire::open_v2(&chat, &alice).await;
+    acknowledged(&mut socket, json!({ "type": "delete", "to": "bob", "target": 1 })).await;
+    wait_for_metric(&chat, "chat_pushes_total{outcome=\"unwanted\"} 1").await;
+}
+
+#[tokio::test]
+async fn an_old_message_is_not_sent() {
+    let max_age = |options: &mut HttpOptions| options.push.max_age = Duration::from_secs(4);
+    let (chat, _) = with_a_failed_push(max_age, "503 Service Unavailable\r\nRetry-After: 5").await;
+    wait_for_metric(&chat, "chat_pushes_total{outcome=\"unwanted\"} 1").await;
+}
+
+#[tokio::test]
+async fn subscriptions_are_limited_for_each_user() {
+    let chat = Chat::start().await;
+    let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
+    let subscribe = async |cookie: &str| {
+        chat.json("PUT", "/api/push", cookie, order("https://push.example/x")).await.status
+    };
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&429) && statuses.len() < 1_000 {
+        statuses.push(subscribe(&bob).await);
+    }
+    assert_eq!((statuses.first(), statuses.last()), (Some(&200), Some(&429)));
+    assert_eq!(subscribe(&alice).await, 200);
 }

@@ -273,3 +273,22 @@ async fn a_sign_out_during_an_upgrade_closes_the_socket() {
     };
     assert_eq!(tokio::join!(opening, leaving).0, Some(4001));
 }
+
+#[tokio::test]
+async fn a_program_signs_a_user_out_everywhere() {
+    let chat = Chat::start().await;
+    let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
+    let second = chat.sign_in_again("alice", "curl").await;
+    let mut sockets = Vec::new();
+    for cookie in [&alice, &second, &bob] {
+        sockets.push(Wire::open_v2(&chat, cookie).await);
+    }
+    let alice_name = Username::known("alice").unwrap();
+    chat.server.chat().handle().sign_out(&alice_name).await.unwrap();
+    let [one, two, other] = &mut sockets[..] else { unreachable!() };
+    assert_eq!((one.close_code().await, two.close_code().await), (Some(4001), Some(4001)));
+    other.is_open().await;
+    for (cookie, status) in [(&alice, 401), (&second, 401), (&bob, 200)] {
+        assert_eq!(chat.get("/api/me", cookie).await.status, status);
+    }
+}
