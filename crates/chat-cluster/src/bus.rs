@@ -62,6 +62,17 @@ pub enum Channel {
 }
 
 impl Message {
+    /// The server that tells this.
+    pub fn from(&self) -> Incarnation {
+        match self {
+            Self::Record(record) => record.at.writer.incarnation,
+            Self::Heartbeat(beat) => beat.from,
+            Self::Delta(delta) => delta.from,
+            Self::Snapshot(part) => part.from,
+            Self::AskSnapshot { from, .. } | Self::Typing { from, .. } | Self::Mark { from, .. } => *from,
+        }
+    }
+
     /// The channel to which this message belongs.
     pub fn channel(&self) -> Channel {
         match self {
@@ -69,7 +80,7 @@ impl Message {
             Self::Heartbeat(beat) => Channel::Presence(beat.from),
             Self::Delta(delta) => Channel::Presence(delta.from),
             Self::Snapshot(part) => Channel::Presence(part.from),
-            Self::Typing { from, .. } => Channel::Presence(*from),
+            Self::Typing { from, .. } | Self::Mark { from, .. } => Channel::Presence(*from),
             Self::AskSnapshot { to, .. } => Channel::Questions(*to),
         }
     }

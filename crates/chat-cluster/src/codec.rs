@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chat_core::{
-    AttachedFile, Body, Emoji, Entry, FILES_MAX, FileId, FileName, MENTIONS_MAX, MediaType, Mentions,
+    AttachedFile, Body, Emoji, Entry, FILES_MAX, FileId, FileName, Level, MENTIONS_MAX, MediaType, Mentions,
     MessageText, Nonce, Pair, PresenceChange, PresenceKind, RoomName, SessionId, Topic, TypingChange,
-    Username,
+    UserMark, Username,
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -48,6 +48,14 @@ pub enum Message {
         from: Incarnation,
         /// What the hubs get.
         change: TypingChange,
+    },
+    /// A user has read something, or wants to be notified of something else: the user's server stores
+    /// it.
+    Mark {
+        /// That server.
+        from: Incarnation,
+        /// What the hubs get.
+        mark: UserMark,
     },
 }
 
@@ -158,6 +166,14 @@ pub fn encode(message: &Message, key: &Key) -> Vec<u8> {
             out.text(change.user.as_str());
             out.byte(u8::from(change.active));
         }
+        Message::Mark { from, mark } => {
+            out.byte(KIND_MARK);
+            out.incarnation(*from);
+            out.topic(&mark.topic);
+            out.text(mark.user.as_str());
+            out.optional(mark.read, Writing::number);
+            out.optional(mark.level, |out, level| out.text(level.as_str()));
+        }
     }
     key.sign(out.0)
 }
@@ -195,6 +211,7 @@ const KIND_DELTA: u8 = 3;
 const KIND_SNAPSHOT: u8 = 4;
 const KIND_ASK_SNAPSHOT: u8 = 5;
 const KIND_TYPING: u8 = 6;
+const KIND_MARK: u8 = 7;
 
 /// Reads a record, or what can be read of it.
 fn read_record(bytes: &[u8]) -> Opened {
@@ -235,6 +252,12 @@ fn read_message(kind: u8, bytes: &[u8]) -> Option<Message> {
         KIND_TYPING => {
             let (topic, user, active) = (input.topic()?, input.user()?, input.flag()?);
             Message::Typing { from, change: TypingChange { topic, user, active } }
+        }
+        KIND_MARK => {
+            let (topic, user) = (input.topic()?, input.user()?);
+            let read = input.optional(Reading::number)?;
+            let level = input.optional(|input| Level::parse(input.text()?))?;
+            Message::Mark { from, mark: UserMark { user, topic, read, level } }
         }
         _ => return None,
     };

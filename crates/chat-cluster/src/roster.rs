@@ -371,6 +371,11 @@ impl Roster {
         self.peers.get(&server).map(|peer| &peer.present)
     }
 
+    /// Whether this server has had a snapshot of another one.
+    pub fn knows(&self, server: Incarnation) -> bool {
+        self.peers.get(&server).is_some_and(|peer| peer.counter.is_some())
+    }
+
     /// The other servers that this one knows.
     pub fn servers(&self) -> impl Iterator<Item = Incarnation> {
         self.peers.keys().copied()

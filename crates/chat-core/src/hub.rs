@@ -220,6 +220,8 @@ impl Hub {
                 self.clients.renew(session, now.mono_ms.saturating_add(good_for_ms));
             }
             Input::Presence(change) => self.remote_presence(change),
+            Input::Present(change) => self.remote_present(change),
+            Input::Mark(mark) => self.remote_mark(mark, out),
             Input::Typing(change) => self.remote_typing(change),
             Input::HubLost(hub) => self.hub_lost(hub),
             Input::Tick => self.tick(out),
@@ -259,6 +261,16 @@ impl Hub {
     /// The rooms that clients have joined, and how many users, each counted once.
     pub fn rooms(&self) -> impl Iterator<Item = (&RoomName, usize)> {
         self.rooms.iter().filter(|room| room.online() > 0).map(|room| (room.name(), room.online()))
+    }
+
+    /// The rooms in which users are on any hub, and how many, each counted once.
+    pub fn rooms_everywhere(&self) -> impl Iterator<Item = (&RoomName, usize)> {
+        self.presence.rooms()
+    }
+
+    /// The users who are in a room on any hub, in no order; one who is in several comes more than once.
+    pub fn users_everywhere(&self) -> impl Iterator<Item = &Username> {
+        self.presence.users()
     }
 
     /// Whether a room has neither a member nor a message: users have opened it by its name.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chat_core::{
-    Commit, Entry, FileId, Missed, PresenceChange, Receipt, RoomChange, Subscription, TypingChange,
+    Commit, Entry, FileId, Missed, PresenceChange, Receipt, RoomChange, Subscription, TypingChange, UserMark,
 };
 use tokio::sync::oneshot;
 
@@ -183,6 +183,41 @@ impl Bus {
     pub(crate) fn presence(&self, shard: usize, change: &PresenceChange) {
         for (_, other) in self.inboxes.iter().enumerate().filter(|(other, _)| *other != shard) {
             other.push(Item::Presence(change.clone()));
+        }
+    }
+
+    /// Pushes a change of presence on another server to all shards.
+    pub(crate) fn presence_elsewhere(&self, change: &PresenceChange) {
+        self.push_to_all(|| Item::Presence(change.clone()));
+    }
+
+    /// Pushes to all shards that a user was in a room on another server when this one started.
+    pub(crate) fn present_elsewhere(&self, change: &PresenceChange) {
+        self.push_to_all(|| Item::Present(change.clone()));
+    }
+
+    /// Pushes to all shards that a hub of another server is lost.
+    pub(crate) fn hub_lost(&self, hub: u32) {
+        self.push_to_all(|| Item::HubLost(hub));
+    }
+
+    fn push_to_all(&self, item: impl Fn() -> Item) {
+        self.inboxes.iter().for_each(|inbox| inbox.push(item()));
+    }
+
+    /// Pushes that a user of another server types to the shards that are subscribed to the topic.
+    pub(crate) fn typing_elsewhere(&self, change: &TypingChange) {
+        let subscribers = self.lock().subscribers(&change.topic);
+        for shard in subscribers {
+            self.inboxes[shard].push(Item::Typing(change.clone()));
+        }
+    }
+
+    /// Pushes a mark that a user has set on another server to the shard of the user, if there is one.
+    pub(crate) fn mark_elsewhere(&self, mark: &UserMark) {
+        let shards = self.lock().shards_of(&mark.user);
+        for shard in shards {
+            self.inboxes[shard].push(Item::Mark(mark.clone()));
         }
     }
 

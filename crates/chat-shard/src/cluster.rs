@@ -1,15 +1,17 @@
 //! The other servers on the same database: what they commit reaches the shards of this one, and the
 //! other way round. The rules are in `chat_cluster`; this performs what they ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chat_cluster::{
-    BUS_FORMAT, BusEvent, Delivery, Heartbeat, Incarnation, Lane, Message, Opened, Output, Peers,
-    PeersOptions, Point, Record, Sequencer, SequencerOptions, Writer, decode,
+    BUS_FORMAT, BusEvent, Delivery, Heartbeat, Incarnation, Key, Lane, Message, Opened, Output, OwnPresence,
+    Peers, PeersOptions, Point, Record, Roster, RosterOptions, RosterOutput, Sequencer, SequencerOptions,
+    Writer, decode, encode,
 };
-use chat_core::{Commit, RoomChange};
+use chat_core::{Commit, PresenceChange, RoomChange, TypingChange, UserMark};
 use chat_store::{EventLog, FEED_BEAT_MS, FEED_KEPT_MS, Feed};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -18,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alarm::Alarm;
 use crate::bus::Bus;
 use crate::causes::causes;
-use crate::clock::now_ms;
+use crate::clock::now_ms as wall_ms;
 use crate::metrics::ClusterMetrics;
 use crate::options::ShardOptions;
 use crate::routing::{Origins, retried};
@@ -34,8 +36,14 @@ pub(crate) struct Cluster {
     bus: Arc<Bus>,
     /// The way to the other servers, beside the feed.
     server_bus: Option<ServerBus>,
+    /// What goes through the database is signed without a secret: who writes there is a server.
+    database_key: Key,
     metrics: ClusterMetrics,
     started: Instant,
+    /// Who is present on this server, for the others.
+    own_presence: Mutex<OwnPresence>,
+    /// Whether other servers live.
+    has_others: AtomicBool,
     state: Mutex<State>,
     /// The feed is to be read before it is due.
     wake: Notify,
@@ -52,6 +60,12 @@ struct State {
     /// The changes of rooms of commits that were read and are not taken yet.
     changes: BTreeMap<Point, Vec<RoomChange>>,
     is_read_wanted: bool,
+    /// Who is present on the other servers.
+    roster: Roster,
+    /// Another server has asked who is present here.
+    is_snapshot_wanted: bool,
+    /// Messages that go to the other servers through the database, at most `THROUGH_DATABASE_MAX`.
+    through_database: VecDeque<Vec<u8>>,
 }
 
 struct Answers {
@@ -79,13 +93,19 @@ impl Cluster {
             answers: BTreeMap::new(),
             changes: BTreeMap::new(),
             is_read_wanted: false,
+            roster: Roster::new(own, RosterOptions::default()),
+            is_snapshot_wanted: false,
+            through_database: VecDeque::new(),
         };
         let cluster = Arc::new(Self {
             log: Arc::clone(log),
             bus: Arc::clone(bus),
             server_bus: options.server_bus.clone(),
+            database_key: Key::new(&[], log.epoch()),
             metrics,
             started: Instant::now(),
+            own_presence: Mutex::new(OwnPresence::new(own)),
+            has_others: AtomicBool::new(false),
             state: Mutex::new(state),
             wake: Notify::new(),
             failed: failed.clone(),
@@ -109,7 +129,7 @@ impl Cluster {
     /// the rest later.
     pub(crate) fn commit(&self, record: Record, commit: Commit, origins: Origins) {
         self.bus.take_back(&commit.files_taken_back);
-        let has_duplicates = retried(&commit.receipts, now_ms()).next().is_some();
+        let has_duplicates = retried(&commit.receipts, wall_ms()).next().is_some();
         self.publish_record(&record);
         let mut state = self.state();
         let (at, parts) = (record.at, record.parts.len());
@@ -127,6 +147,50 @@ impl Cluster {
         self.bus.stored(&entries);
     }
 
+    /// Takes what another server has told.
+    fn take_message(&self, state: &mut State, message: Message) {
+        let now_ms = self.clock_ms();
+        // What is in the first snapshot of an older server was so before this one started.
+        let mut is_of_before = false;
+        match message {
+            // What has changed in rooms is in the feed only.
+            Message::Record(record) if record.controls.is_empty() => state.sequencer.bus(now_ms, record),
+            Message::Record(record) => state.sequencer.told(now_ms, record.at),
+            Message::Heartbeat(beat) => {
+                for &(lane, n) in &beat.newest {
+                    state
+                        .sequencer
+                        .told(now_ms, Point { writer: Writer { incarnation: beat.from, lane }, n });
+                }
+                state.roster.heartbeat(now_ms, &beat);
+            }
+            Message::Delta(delta) => state.roster.delta(now_ms, delta),
+            Message::Snapshot(part) => {
+                is_of_before = part.from < state.own && !state.roster.knows(part.from);
+                state.roster.snapshot(now_ms, part);
+            }
+            Message::AskSnapshot { to, .. } => state.is_snapshot_wanted |= to == state.own,
+            Message::Typing { change, .. } => self.bus.typing_elsewhere(&change),
+            Message::Mark { mark, .. } => self.bus.mark_elsewhere(&mark),
+        }
+        self.perform_roster(state, is_of_before);
+    }
+
+    /// Performs what the roster asks for.
+    fn perform_roster(&self, state: &mut State, is_of_before: bool) {
+        while let Some(output) = state.roster.next_output() {
+            match output {
+                RosterOutput::Change(change) if is_of_before => self.bus.present_elsewhere(&change),
+                RosterOutput::Change(change) => self.bus.presence_elsewhere(&change),
+                RosterOutput::HubLost(hub) => self.bus.hub_lost(hub),
+                RosterOutput::AskSnapshot(to) => {
+                    let from = state.own;
+                    self.tell(state, &Message::AskSnapshot { from, to });
+                }
+            }
+        }
+    }
+
     /// This server has changed rooms, which its lanes have shown to its shards: the other servers are
     /// told that they read it from the feed, once this one knows its number.
     pub(crate) fn changed(&self) {
@@ -141,7 +205,7 @@ impl Cluster {
     /// The time of new entries, in milliseconds since 1970 (UTC): that of the database's clock, so
     /// that all servers have one.
     pub(crate) fn now_ms(&self) -> u64 {
-        self.log.feed().map_or_else(now_ms, |feed| feed.now_ms())
+        self.log.feed().map_or_else(wall_ms, |feed| feed.now_ms())
     }
 
     /// Reads what the other servers commit, and tells them of this one, until `stopping`.
@@ -161,13 +225,81 @@ impl Cluster {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let beat = self.state().next_heartbeat(self.clock_ms());
-            if let (Some(server_bus), Some(beat)) = (&self.server_bus, beat) {
+            if let Some(server_bus) = &self.server_bus {
                 self.metrics.count_bus(&server_bus.bus.counts());
                 self.metrics.bus_up.set(u64::from(server_bus.bus.is_up()));
-                server_bus.publish(&Message::Heartbeat(beat));
+            }
+            let mut state = self.state();
+            let is_snapshot_wanted = std::mem::take(&mut state.is_snapshot_wanted);
+            let mut own = self.own_presence();
+            while let Some(delta) = own.next_delta() {
+                self.tell(&mut state, &Message::Delta(delta));
+            }
+            if is_snapshot_wanted {
+                for part in own.snapshot(wall_ms() / 1000) {
+                    self.tell(&mut state, &Message::Snapshot(part));
+                }
+            }
+            let presence = own.state();
+            drop(own);
+            if let Some(beat) = state.next_heartbeat(self.clock_ms(), presence) {
+                self.tell(&mut state, &Message::Heartbeat(beat));
             }
         }
+    }
+
+    /// Tells the other servers something: over the bus while it is healthy, and else through the
+    /// database. While there are none, nobody is told.
+    fn tell(&self, state: &mut State, message: &Message) {
+        if state.peers.others() == 0 {
+            return;
+        }
+        match &self.server_bus {
+            Some(server_bus) if server_bus.bus.is_up() && state.peers.is_bus_healthy(self.clock_ms()) => {
+                server_bus.publish(message);
+            }
+            _ => {
+                if state.through_database.len() >= THROUGH_DATABASE_MAX {
+                    // What is lost is noticed by the numbers of deltas.
+                    state.through_database.pop_front();
+                }
+                state.through_database.push_back(encode(message, &self.database_key));
+                self.wake.notify_one();
+            }
+        }
+    }
+
+    /// A client of this server has come to a room or left it.
+    pub(crate) fn presence(&self, change: PresenceChange) {
+        self.own_presence().change(change);
+    }
+
+    /// A user of this server types, or no longer does.
+    pub(crate) fn typing(&self, change: TypingChange) {
+        if self.has_others() {
+            let mut state = self.state();
+            let from = state.own;
+            self.tell(&mut state, &Message::Typing { from, change });
+        }
+    }
+
+    /// A user of this server has set a mark.
+    pub(crate) fn mark(&self, mark: &UserMark) {
+        if self.has_others() {
+            let mut state = self.state();
+            let from = state.own;
+            self.tell(&mut state, &Message::Mark { from, mark: mark.clone() });
+        }
+    }
+
+    /// Whether other servers live, as of the last read of the feed.
+    pub(crate) fn has_others(&self) -> bool {
+        self.has_others.load(Ordering::Relaxed)
+    }
+
+    fn own_presence(&self) -> MutexGuard<'_, OwnPresence> {
+        // A panic inside ends the server.
+        self.own_presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Publishes a commit of this server on the bus, if another server could hear it.
@@ -175,11 +307,7 @@ impl Cluster {
         let Some(server_bus) = self.server_bus.as_ref().filter(|server_bus| server_bus.bus.is_up()) else {
             return;
         };
-        let is_heard = {
-            let peers = &self.state().peers;
-            peers.others() > 0 && peers.bus_format() >= BUS_FORMAT
-        };
-        if is_heard {
+        if self.has_others() && self.state().peers.bus_format() >= BUS_FORMAT {
             server_bus.publish(&Message::Record(record.clone()));
         }
     }
@@ -206,7 +334,10 @@ impl Cluster {
         let mut state = self.state();
         let now_ms = self.clock_ms();
         match opened {
-            Some(Opened::Message(message)) => state.take_message(now_ms, message),
+            Some(Opened::Message(message)) => {
+                state.peers.heard(now_ms, message.from());
+                self.take_message(&mut state, message);
+            }
             Some(Opened::Told(at)) => state.sequencer.told(now_ms, at),
             Some(Opened::Unknown) | None => state.sequencer.read_now(),
         }
@@ -243,6 +374,7 @@ impl Cluster {
                     tracing::debug!(error = %causes(&error), "this server could not tell the others that it lives");
                 }
             }
+            self.tell_through_database(feed).await;
             match seen {
                 Some(seen) => self.read(feed, &seen).await,
                 None => {
@@ -257,11 +389,30 @@ impl Cluster {
         }
     }
 
+    /// Tells the other servers what waits to go through the database.
+    async fn tell_through_database(&self, feed: &dyn Feed) {
+        loop {
+            let messages: Vec<Vec<u8>> = {
+                let waiting = &mut self.state().through_database;
+                let count = waiting.len().min(TOLD_AT_ONCE);
+                waiting.drain(..count).collect()
+            };
+            if messages.is_empty() {
+                return;
+            }
+            if let Err(error) = feed.tell(&messages).await {
+                tracing::debug!(error = %causes(&error), "the other servers could not be told");
+                return;
+            }
+        }
+    }
+
     async fn read(&self, feed: &dyn Feed, seen: &[Point]) {
         let read = feed.after(seen).await;
         self.metrics.feed_reads.inc();
         let now_ms = self.clock_ms();
         let mut state = self.state();
+        let mut messages = Vec::new();
         match read {
             Ok(read) if read.epoch != self.log.epoch() => {
                 tracing::error!(
@@ -273,7 +424,11 @@ impl Cluster {
                 let told_before = state.newest_control();
                 state.peers.rows(now_ms, &read.servers);
                 self.metrics.other_servers.set(state.peers.others() as u64);
+                self.has_others.store(state.peers.others() > 0, Ordering::Relaxed);
+                state.roster.rows(now_ms, &read.servers);
+                self.perform_roster(&mut state, false);
                 state.changes.extend(read.changes);
+                messages = read.messages;
                 state.sequencer.feed(now_ms, read.page);
                 let told = state.newest_control();
                 if let (Some(server_bus), true) = (&self.server_bus, told > told_before) {
@@ -284,6 +439,11 @@ impl Cluster {
                 self.metrics.feed_read_failures.inc();
                 tracing::debug!(error = %causes(&error), "the feed could not be read");
                 state.sequencer.feed_failed(now_ms);
+            }
+        }
+        for message in messages {
+            if let Ok(Opened::Message(message)) = decode(&message, &self.database_key) {
+                self.take_message(&mut state, message);
             }
         }
         let outputs = state.outputs();
@@ -302,7 +462,7 @@ impl Cluster {
                     // Of what is no batch, there are none.
                     if let Some(Answers { commit, origins }) = state.answers.remove(&at) {
                         self.bus.answer(&commit, &origins);
-                        self.bus.publish_retried(&commit, now_ms());
+                        self.bus.publish_retried(&commit, wall_ms());
                     }
                 }
                 Output::ReadFeed => {
@@ -357,31 +517,6 @@ impl State {
         std::iter::from_fn(|| self.sequencer.next_output()).collect()
     }
 
-    /// Takes what another server has published on the bus.
-    fn take_message(&mut self, now_ms: u64, message: Message) {
-        match message {
-            Message::Record(record) => {
-                self.peers.heard(now_ms, record.at.writer.incarnation);
-                if record.controls.is_empty() {
-                    self.sequencer.bus(now_ms, record);
-                } else {
-                    // What has changed in rooms is in the feed only.
-                    self.sequencer.told(now_ms, record.at);
-                }
-            }
-            Message::Heartbeat(beat) => {
-                self.peers.heard(now_ms, beat.from);
-                for (lane, n) in beat.newest {
-                    self.sequencer.told(now_ms, Point { writer: Writer { incarnation: beat.from, lane }, n });
-                }
-            }
-            Message::Delta(_)
-            | Message::Snapshot(_)
-            | Message::AskSnapshot { .. }
-            | Message::Typing { .. } => {}
-        }
-    }
-
     /// The newest commit of this server that was no batch, as far as it has read its own.
     fn newest_control(&self) -> u64 {
         let mut own = self.sequencer.own_seen();
@@ -389,10 +524,14 @@ impl State {
     }
 
     /// The heartbeat that is due now.
-    fn next_heartbeat(&mut self, now_ms: u64) -> Option<Heartbeat> {
+    fn next_heartbeat(
+        &mut self,
+        now_ms: u64,
+        (presence_counter, presence_checksum): (u64, u64),
+    ) -> Option<Heartbeat> {
         let beat = self.peers.next_beat(now_ms)?;
         let newest = self.sequencer.own_seen().map(|at| (at.writer.lane, at.n)).collect();
-        Some(Heartbeat { from: self.own, beat, newest, presence_counter: 0, presence_checksum: 0 })
+        Some(Heartbeat { from: self.own, beat, newest, presence_counter, presence_checksum })
     }
 
     /// Forgets the changes of commits that are taken by now.
@@ -406,3 +545,7 @@ impl State {
 
 /// How often this server looks whether there is something to tell the others.
 const TELL_EVERY: Duration = Duration::from_millis(250);
+/// Messages that may wait to go through the database: a snapshot of half a million users in rooms.
+const THROUGH_DATABASE_MAX: usize = 1_024;
+/// Messages that one statement takes.
+const TOLD_AT_ONCE: usize = 16;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chat_core::{
     Answer, Entry, Missed, PresenceChange, ReadId, Receipt, RoomChange, SessionId, Topic, TypingChange,
-    Username,
+    UserMark, Username,
 };
 
 use crate::planted::{Planted, planted};
@@ -60,6 +60,10 @@ pub enum Item<C> {
     Answer(ReadId, Answer),
     /// A user came to a room or left it on another shard.
     Presence(PresenceChange),
+    /// A user was in a room on another server when this one started.
+    Present(PresenceChange),
+    /// A user has set a mark on another server.
+    Mark(UserMark),
     /// A user types on another shard, or no longer does.
     Typing(TypingChange),
     /// A hub, by its id, is gone, and its users with it.

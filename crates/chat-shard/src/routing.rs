@@ -68,6 +68,11 @@ impl Routing {
         bits(shards)
     }
 
+    /// The shards that are subscribed to the conversations of a user.
+    pub fn shards_of(&self, user: &Username) -> impl Iterator<Item = usize> + use<> {
+        bits(self.users.get(user).copied().unwrap_or(0))
+    }
+
     /// What is to be pushed to which of `shards` shards for a commit whose drafts came from
     /// `origins`, in this order.
     ///

@@ -6,6 +6,7 @@
 //! the log's writer at once.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -30,6 +31,7 @@ use crate::arrival::{Arrival, RoomInUse};
 use crate::bus::Bus;
 use crate::causes::causes;
 use crate::clock::now_ms;
+use crate::cluster::Cluster;
 use crate::log_writer::LogWriter;
 use crate::marks_writer::MarksWriter;
 use crate::metrics::ShardMetrics;
@@ -76,6 +78,8 @@ pub(crate) struct ShardParts {
     pub(crate) seed: Seed,
     pub(crate) inbox: Arc<SharedInbox>,
     pub(crate) bus: Arc<Bus>,
+    /// The other servers, where the database may have several.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) writer: LogWriter,
     pub(crate) marks: MarksWriter,
     pub(crate) log: Arc<dyn EventLog>,
@@ -259,10 +263,24 @@ impl Shard {
                 let _ = answer.send(rooms);
             }
             Some(Control::OnlineUsers(answer)) => {
-                let _ = answer.send(self.turn.hub().online_users().cloned().collect());
+                let hub = self.turn.hub();
+                let mut users: HashSet<_> = hub.online_users().cloned().collect();
+                if self.knows_others() {
+                    users.extend(hub.users_everywhere().cloned());
+                }
+                let _ = answer.send(users);
+            }
+            Some(Control::RoomsEverywhere(answer)) => {
+                let rooms = self.turn.hub().rooms_everywhere();
+                let _ = answer.send(rooms.map(|(room, online)| (room.clone(), online)).collect());
             }
             Some(Control::Stop) => self.stopping = true,
         }
+    }
+
+    /// Whether this shard answers for users of other servers: one does, as all know the same.
+    fn knows_others(&self) -> bool {
+        self.parts.index == 0 && self.parts.cluster.as_ref().is_some_and(|cluster| cluster.has_others())
     }
 
     /// Takes a socket over: registers it as a client, and spawns its task.
@@ -356,9 +374,24 @@ impl Shard {
             Output::Pause(_) | Output::Resume(_) | Output::Append(_) => {}
             Output::Subscribe(subscription) => self.parts.bus.subscribe(self.parts.index, subscription),
             Output::Unsubscribe(subscription) => self.parts.bus.unsubscribe(self.parts.index, &subscription),
-            Output::Presence(change) => self.parts.bus.presence(self.parts.index, &change),
-            Output::Keep(mark) => self.parts.marks.keep(mark),
-            Output::Typing(change) => self.parts.bus.typing(self.parts.index, &change),
+            Output::Presence(change) => {
+                self.parts.bus.presence(self.parts.index, &change);
+                if let Some(cluster) = &self.parts.cluster {
+                    cluster.presence(change);
+                }
+            }
+            Output::Keep(mark) => {
+                if let Some(cluster) = &self.parts.cluster {
+                    cluster.mark(&mark);
+                }
+                self.parts.marks.keep(mark);
+            }
+            Output::Typing(change) => {
+                self.parts.bus.typing(self.parts.index, &change);
+                if let Some(cluster) = &self.parts.cluster {
+                    cluster.typing(change);
+                }
+            }
         }
     }
 

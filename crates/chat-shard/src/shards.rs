@@ -46,6 +46,8 @@ pub struct Shards {
     /// The way to the log for changes of rooms; `None` once the shards are stopped.
     writer: Mutex<Option<LogWriter>>,
     followers: Arc<Followers>,
+    /// The other servers, where the database may have several.
+    cluster: Option<Arc<Cluster>>,
     options: Arc<ShardOptions>,
     /// Tasks on the shared runtime: the writers of the log and of marks, and reads of the
     /// log.
@@ -108,6 +110,7 @@ impl Shards {
                 seed: Seed(RandomState::new().hash_one(0), RandomState::new().hash_one(1)),
                 inbox: Arc::clone(inbox),
                 bus: Arc::clone(&bus),
+                cluster: cluster.clone(),
                 writer: writer.clone(),
                 marks: marks.clone(),
                 log: Arc::clone(&log),
@@ -127,6 +130,7 @@ impl Shards {
             threads: Mutex::new(threads),
             writer: Mutex::new(Some(writer)),
             followers: Arc::clone(bus.followers()),
+            cluster,
             options,
             tasks,
             failed,
@@ -301,7 +305,7 @@ impl Shards {
         }
     }
 
-    /// The rooms in use on all shards, in no order.
+    /// The rooms in use on all shards and all servers, in no order.
     pub async fn rooms(&self) -> Vec<RoomInUse> {
         let mut rooms: Vec<RoomInUse> = {
             let rooms = self.ask_all(|answer| [Item::Other(Control::Rooms(answer))]).await;
@@ -318,10 +322,27 @@ impl Shards {
             }
             same
         });
+        if self.cluster.as_ref().is_some_and(|cluster| cluster.has_others()) {
+            self.count_everywhere(&mut rooms).await;
+        }
         rooms
     }
 
-    /// The users who have a connection to one of the shards.
+    /// Counts the users of other servers, too.
+    async fn count_everywhere(&self, rooms: &mut Vec<RoomInUse>) {
+        let (sender, everywhere) = oneshot::channel();
+        self.inboxes[0].push(Item::Other(Control::RoomsEverywhere(sender)));
+        let Ok(mut everywhere) = everywhere.await else { return };
+        for room in &mut *rooms {
+            room.online = everywhere.remove(&room.name).unwrap_or(0).max(room.online);
+        }
+        // A room that only users of another server have opened, and nobody has joined for good, is
+        // listed there.
+        rooms.extend(everywhere.into_iter().map(|(name, online)| RoomInUse { name, online, is_new: false }));
+    }
+
+    /// The users who have a connection to one of the shards, and those of other servers who are in a
+    /// room.
     pub async fn online_users(&self) -> HashSet<Username> {
         let users = self.ask_all(|answer| [Item::Other(Control::OnlineUsers(answer))]).await;
         users.into_iter().flatten().collect()

@@ -1,10 +1,10 @@
 //! A shard's inbox between threads.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use chat_core::Username;
+use chat_core::{RoomName, Username};
 use tokio::sync::oneshot;
 
 use crate::arrival::{Arrival, RoomInUse};
@@ -29,7 +29,9 @@ pub(crate) enum Control {
     /// Answer with the rooms in use.
     Rooms(oneshot::Sender<Vec<RoomInUse>>),
     /// Answer with the users who have a client.
-    OnlineUsers(oneshot::Sender<Vec<Username>>),
+    OnlineUsers(oneshot::Sender<HashSet<Username>>),
+    /// Answer with the rooms in which users are on any server, and how many.
+    RoomsEverywhere(oneshot::Sender<HashMap<RoomName, usize>>),
     /// End the thread.
     Stop,
 }

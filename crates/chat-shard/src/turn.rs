@@ -102,6 +102,8 @@ impl<A> Turn<A> {
             Item::Missed(missed) => self.step(now, Input::Missed(&missed)),
             Item::Answer(id, answer) => self.step(now, Input::Answer { id, answer: &answer }),
             Item::Presence(change) => self.step(now, Input::Presence(&change)),
+            Item::Present(change) => self.step(now, Input::Present(&change)),
+            Item::Mark(mark) => self.step(now, Input::Mark(&mark)),
             Item::Typing(change) => self.step(now, Input::Typing(&change)),
             Item::HubLost(hub) => self.step(now, Input::HubLost(hub)),
             Item::Trimmed(topics) => self.step(now, Input::Trimmed(&topics)),

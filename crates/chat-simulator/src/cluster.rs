@@ -445,7 +445,8 @@ impl World {
                     self.broadcast(node, Message::Snapshot(part));
                 }
             }
-            Message::AskSnapshot { .. } => {}
+            // The simulated marks are those of one server.
+            Message::AskSnapshot { .. } | Message::Mark { .. } => {}
             Message::Typing { change, .. } => {
                 for hub in self.hubs_of(node) {
                     self.push(hub, Item::Typing(change.clone()));

@@ -515,6 +515,8 @@ impl World {
             | Item::EndUser(_)
             | Item::Role(..)
             | Item::Presence(_)
+            | Item::Present(_)
+            | Item::Mark(_)
             | Item::Typing(_)
             | Item::HubLost(_)
             | Item::Trimmed(_)

@@ -27,6 +27,10 @@ pub trait Feed: Send + Sync {
     /// is no longer kept of the feed.
     fn beat(&self) -> StoreFuture<'_, ()>;
 
+    /// Tells the other servers something that they forget soon: they get it with a read of the feed,
+    /// unless they are slow. What is told here survives no crash of the database.
+    fn tell<'a>(&'a self, messages: &'a [Vec<u8>]) -> StoreFuture<'a, ()>;
+
     /// Reads what was committed after these points, in one snapshot. A writer that is not among
     /// them is read from its beginning.
     fn after<'a>(&'a self, seen: &'a [Point]) -> StoreFuture<'a, FeedRead>;
@@ -39,6 +43,8 @@ pub struct FeedRead {
     pub page: FeedPage,
     /// The changes of rooms and their members that these commits have made, in their order.
     pub changes: BTreeMap<Point, Vec<RoomChange>>,
+    /// What the other servers have [told](Feed::tell) since the last read.
+    pub messages: Vec<Vec<u8>>,
     /// The table of servers.
     pub servers: Vec<ServerRow>,
     /// The epoch: another one than before means that the numbers have started anew.

@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 /// The newest schema.
-const NEWEST: i64 = 20;
+const NEWEST: i64 = 21;
 
 async fn connect(database: &TestDatabase) -> PgConnection {
     database.text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
@@ -169,6 +169,7 @@ async fn a_new_database_goes_up_and_down() {
         assert!(stores.users.find_user(&name("bob")).await.unwrap().unwrap().created_at_ms > 0);
         stores.close().await;
         for name in [
+            "bus",
             "shared",
             "feed",
             "push_shares",
@@ -222,6 +223,7 @@ async fn undoing_the_step_of_administrators_names_the_roles_that_it_deletes() {
     let Some(database) = TestDatabase::migrated() else { return };
     run(&database, "INSERT INTO administrators VALUES ('alice', 1), ('bob', 1)").await;
     for name in [
+        "bus",
         "shared",
         "feed",
         "push_shares",
@@ -316,7 +318,7 @@ async fn a_changed_or_newer_schema_is_refused_and_left_as_it_is() {
     assert_eq!(migrations::up(url).await.unwrap_err().to_string(), newer);
     assert_eq!(migrations::down(url).await.unwrap_err().to_string(), newer);
     assert_eq!(applied(url).await.last(), Some(&(1000, true)));
-    assert_eq!(tables(&database).await.len(), 48);
+    assert_eq!(tables(&database).await.len(), 49);
 }
 
 #[tokio::test]

@@ -356,3 +356,110 @@ async fn reads_are_slow(server: &TestServer) {
     })
     .await;
 }
+
+/// The next `presence` of a user in the kitchen; others are passed over.
+async fn sees(socket: &mut Socket, user: &str, online: bool) {
+    loop {
+        let frame = next_of(socket, "presence").await;
+        if (&frame["user"], &frame["online"]) == (&json!(user), &json!(online)) {
+            return assert_eq!(frame["room"], "kitchen");
+        }
+    }
+}
+
+/// How many users `GET /api/rooms` says are in the kitchen.
+async fn online_in_kitchen(person: &Person) -> u64 {
+    let rooms = person.get("/api/rooms").await.json();
+    let mut rooms = rooms["rooms"].as_array().unwrap().iter();
+    let kitchen = rooms.find(|room| room["name"] == "kitchen");
+    kitchen.map_or(0, |room| room["online"].as_u64().unwrap())
+}
+
+async fn people_of_two_servers_see_each_other(flags: &[&str], mut nats: Option<Nats>) {
+    let flags = [flags, &["--lists-per-minute", "1000000"]].concat();
+    let Some((mut one, two)) = servers_with(&flags).await else { return };
+    let alice = one.person("alice").await;
+    let bob = two.person("bob").await;
+    let mut b = bob.enter_v2("kitchen").await;
+    let mut old = bob.enter("kitchen").await;
+    let (mut phone, _) = bob.on(one.address).open_v2().await;
+    for server in [&one, &two] {
+        until("each server sees the other", async || metric(server, "chat_other_servers").await == 1).await;
+    }
+    // Who was there before this server knew of it is shown without a notice.
+    let _dora = one.person("dora").await.enter_v2("kitchen").await;
+    sees(&mut b, "dora", true).await;
+
+    // One comes, and there is one notice.
+    let mut a = alice.enter_v2("kitchen").await;
+    sees(&mut b, "alice", true).await;
+    old.say("marker").await;
+    let frames = old.all_up_to("marker").await;
+    let is_notice = |frame: &&Value| frame["type"] == "system" && frame["from"] == "alice";
+    assert_eq!(frames.iter().filter(is_notice).count(), 1, "{frames:?}");
+    until("who comes later is told who is there", async || {
+        alice.enter_v2("kitchen").await.replay[0]["members"] == json!(["alice", "bob", "dora"])
+    })
+    .await;
+    for person in [&alice, &bob] {
+        until("all count for both", async || online_in_kitchen(person).await == 3).await;
+    }
+
+    // Who types, and what is read.
+    a.send(&json!({ "type": "typing", "room": "kitchen", "active": true })).await;
+    let typing = next_of(&mut b, "typing").await;
+    assert_eq!((&typing["user"], &typing["active"]), (&json!("alice"), &json!(true)));
+    let seq = store(&mut a, json!({ "type": "message", "room": "kitchen", "text": "hi" }), "hi").await;
+    assert_eq!(next_of(&mut b, "message").await["seq"], seq);
+    // Who has written is a member, and has a mark.
+    let seq = store(&mut b, json!({ "type": "message", "room": "kitchen", "text": "ho" }), "ho").await;
+    b.send(&json!({ "type": "read", "room": "kitchen", "upto": seq })).await;
+    loop {
+        let read = next_of(&mut phone, "read").await;
+        if read["upto"] == seq {
+            break assert_eq!((&read["room"], &read["unread"]), (&json!("kitchen"), &json!(0)));
+        }
+    }
+
+    if let Some(nats) = &mut nats {
+        // An outage of the bus empties nothing: longer than the 5 s after which a silent server
+        // without a row would be lost.
+        nats.stop().await;
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(7) {
+            assert_eq!(online_in_kitchen(&bob).await, 3);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        // Who comes is seen, without it and with it.
+        let _carol = one.person("carol").await.enter_v2("kitchen").await;
+        sees(&mut b, "carol", true).await;
+        nats.start_again().await;
+        let _erin = one.person("erin").await.enter_v2("kitchen").await;
+        sees(&mut b, "erin", true).await;
+    }
+
+    // A server that is killed takes its people with it.
+    one.kill().await;
+    sees(&mut b, "alice", false).await;
+    until("nobody else counts", async || online_in_kitchen(&bob).await == 1).await;
+    while old.next().await["text"] != "покинул комнату kitchen" {}
+    // And brings them back, without a notice for those who were here all the time.
+    one.restart().await;
+    let mut returned = alice.on(one.address).enter("kitchen").await;
+    sees(&mut b, "alice", true).await;
+    old.say("still here").await;
+    let frames = returned.all_up_to("still here").await;
+    assert!(!frames.iter().any(|frame| frame["type"] == "system" && frame["from"] == "bob"), "{frames:?}");
+}
+
+#[tokio::test]
+async fn people_of_two_servers_see_each_other_without_a_bus() {
+    people_of_two_servers_see_each_other(&[], None).await;
+}
+
+#[tokio::test]
+async fn people_of_two_servers_see_each_other_over_nats() {
+    let Some(nats) = Nats::start().await else { return };
+    let url = format!("nats://{}", nats.address);
+    people_of_two_servers_see_each_other(&["--bus", &url], Some(nats)).await;
+}

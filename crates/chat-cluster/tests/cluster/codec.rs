@@ -3,8 +3,8 @@ use chat_cluster::{
     SnapshotPart, decode, encode,
 };
 use chat_core::{
-    AttachedFile, Body, Emoji, Entry, FileId, FileName, MediaType, Mentions, MessageText, Nonce,
-    PresenceChange, PresenceKind, RoomName, SessionId, Topic, TypingChange,
+    AttachedFile, Body, Emoji, Entry, FileId, FileName, Level, MediaType, Mentions, MessageText, Nonce,
+    PresenceChange, PresenceKind, RoomName, SessionId, Topic, TypingChange, UserMark,
 };
 use proptest::prelude::*;
 
@@ -91,6 +91,14 @@ fn messages() -> Vec<Message> {
         Message::Typing {
             from: start(2),
             change: TypingChange { topic: pair("al", "bo"), user: user("bo"), active: true },
+        },
+        Message::Mark {
+            from: start(2),
+            mark: UserMark { user: user("al"), topic: room("tea"), read: Some(7), level: Some(Level::None) },
+        },
+        Message::Mark {
+            from: start(2),
+            mark: UserMark { user: user("al"), topic: pair("al", "bo"), read: None, level: None },
         },
     ]
 }

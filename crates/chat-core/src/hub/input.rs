@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     Answer, ClientId, Entry, Missed, PresenceChange, ReadId, Receipt, RoomChange, RoomName, SessionId, Topic,
-    TypingChange, Username,
+    TypingChange, UserMark, Username,
 };
 
 /// What happens to a hub.
@@ -102,6 +102,12 @@ pub enum Input<'a> {
     },
     /// A client has joined or left a room on another hub.
     Presence(&'a PresenceChange),
+    /// A client was in a room on another hub before this hub could hear of it: as
+    /// [`Presence`](Self::Presence), without the notice that v1 clients get.
+    Present(&'a PresenceChange),
+    /// A client has set a mark on a hub of another server, which hands it to the store: the user's
+    /// clients here are shown it. It may be said again.
+    Mark(&'a UserMark),
     /// A user types on another hub, or no longer does.
     Typing(&'a TypingChange),
     /// Another hub is lost, before it put out that its clients left.

@@ -37,7 +37,7 @@ struct Mark {
     topic: Topic,
     /// The user has read up to this number; 0 if no client has said so lately.
     read: u64,
-    /// The client that said so: it is not told again.
+    /// The client that said so: it is not told again. `None`: one of another server.
     read_by: Option<ClientRef>,
     level: Option<Level>,
     /// What the store was handed.
@@ -272,7 +272,7 @@ impl Hub {
             }
         };
         match may_set {
-            Some(true) => self.set_mark(client, &name, &topic, said, out),
+            Some(true) => self.set_mark(Some(client), &name, &topic, said, out),
             Some(false) => self.refuse(id, ErrorCode::NotFound, NO_MEMBER, &about, None),
             None => {
                 if let Some(client) = self.clients.get_mut(id) {
@@ -328,7 +328,7 @@ impl Hub {
         let user = found.user();
         let name = self.users[user].name().clone();
         match (may_set, topic) {
-            (Some(true), _) => self.set_mark(*client, &name, topic, *said, out),
+            (Some(true), _) => self.set_mark(Some(*client), &name, topic, *said, out),
             (Some(false), Topic::Room(_)) => {
                 self.refuse(client.id, ErrorCode::NotFound, NO_MEMBER, about, None);
             }
@@ -349,19 +349,44 @@ impl Hub {
         }
     }
 
-    /// A user has set a mark where the user may.
-    fn set_mark(&mut self, client: ClientRef, user: &Username, topic: &Topic, said: Said, out: &mut Outputs) {
+    /// A client has set a mark on another server, which hands it to the store.
+    pub(super) fn remote_mark(&mut self, mark: &UserMark, out: &mut Outputs) {
+        let UserMark { user, topic, read, level } = mark;
+        if self.users.is_online(user) {
+            for said in [read.map(Said::Read), level.map(Said::Level)].into_iter().flatten() {
+                self.set_mark(None, user, topic, said, out);
+            }
+        }
+    }
+
+    /// A user has set a mark where the user may: by this client, or on another server.
+    fn set_mark(
+        &mut self,
+        client: Option<ClientRef>,
+        user: &Username,
+        topic: &Topic,
+        said: Said,
+        out: &mut Outputs,
+    ) {
         let (mark, removed) = self.marks.set(user, topic, self.options.user_marks_max, self.now.mono_ms);
         let is_new = match said {
             Said::Read(upto) if upto > mark.read || planted!(self, MarkGoesBack) => {
-                (mark.read, mark.read_by) = (upto, Some(client));
+                (mark.read, mark.read_by) = (upto, client);
+                if client.is_none() {
+                    mark.kept_read = upto;
+                }
                 if planted!(self, MarkGoesBack) {
                     (mark.kept_read, mark.counted) = (0, 0);
                 }
                 true
             }
             Said::Read(_) => false,
-            Said::Level(level) => mark.level.replace(level) != Some(level),
+            Said::Level(level) => {
+                if client.is_none() {
+                    mark.kept_level = Some(level);
+                }
+                mark.level.replace(level) != Some(level)
+            }
         };
         if let Some(removed) = removed {
             out.push(Output::Keep(removed));
@@ -372,7 +397,7 @@ impl Hub {
         if let Said::Level(level) = said {
             let frame = Reply::Level { of: place_of(topic, user), level };
             for id in self.greeted_clients_of(user) {
-                if id != client.id {
+                if client.is_none_or(|client| client.id != id) {
                     self.reply(id, &frame);
                 }
             }

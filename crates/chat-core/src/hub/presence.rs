@@ -57,6 +57,17 @@ impl Presence {
         }
     }
 
+    /// The rooms with connected users on any hub, and how many.
+    pub(super) fn rooms(&self) -> impl Iterator<Item = (&RoomName, usize)> {
+        let connected = |people: &People| people.connected().count();
+        self.rooms.iter().map(move |(room, people)| (room, connected(people))).filter(|(_, count)| *count > 0)
+    }
+
+    /// The users who are connected to a room on any hub, for each room.
+    pub(super) fn users(&self) -> impl Iterator<Item = &Username> {
+        self.rooms.values().flat_map(People::connected)
+    }
+
     /// Counts the connections of a user to a room on one hub. Returns whether the
     /// user was not in the room before.
     fn count(&mut self, change: &PresenceChange, now_ms: u64) -> bool {
@@ -141,6 +152,11 @@ impl Presence {
 }
 
 impl People {
+    /// Those who have a connection at this moment.
+    fn connected(&self) -> impl Iterator<Item = &Username> {
+        self.by_name.iter().filter(|(_, person)| !person.connections.is_empty()).map(|(user, _)| user)
+    }
+
     fn online(&self) -> usize {
         self.by_name.len()
     }
@@ -199,6 +215,13 @@ impl Hub {
             self.rooms.notice(slot, &change.user, notice, change.at_s);
         }
         self.count_presence(change);
+    }
+
+    /// A client was in a room on another hub before this one could hear of it.
+    pub(super) fn remote_present(&mut self, change: &PresenceChange) {
+        if !self.drain.has_begun() && change.hub != self.options.id {
+            self.count_presence(change);
+        }
     }
 
     /// Another hub is lost, and all connections on it.

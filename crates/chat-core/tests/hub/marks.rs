@@ -1,6 +1,6 @@
 //! What users have read, and what they want to be notified of.
 
-use chat_core::{Access, Actor, Answer, ClientId, Input, ReadId, RoomInfo, UserMark, WantedChange};
+use chat_core::{Access, Actor, Answer, ClientId, Input, Level, ReadId, RoomInfo, UserMark, WantedChange};
 use serde_json::{Value, json};
 
 use crate::harness::{Scenario, name, room, topic};
@@ -90,6 +90,30 @@ fn a_place_is_shown_and_kept_once_a_second_and_the_newest_mark_wins() {
     read(&mut scenario, laptop, 4);
     assert_eq!(scenario.received(phone), ["read tech up to 4 of 4: 0 and 0"]);
     assert_eq!(scenario.received(laptop), [""; 0]);
+}
+
+#[test]
+fn what_is_read_on_another_server_is_shown_and_not_kept_again() {
+    let (mut scenario, phone, laptop, bob) = members();
+    let mark = |read, level| UserMark { user: name("alice"), topic: topic("tech"), read, level };
+    scenario.turn(Input::Mark(&mark(Some(3), None)));
+    for client in [phone, laptop] {
+        assert_eq!(scenario.received(client), ["read tech up to 3 of 4: 1 and 0"]);
+    }
+    scenario.pass(1_000);
+    // Said again, or by a server that knows less.
+    scenario.turn(Input::Mark(&mark(Some(3), None)));
+    scenario.turn(Input::Mark(&mark(Some(2), Some(Level::All))));
+    for client in [phone, laptop] {
+        assert_eq!(scenario.received(client), ["level of tech: all"]);
+    }
+    assert_eq!(scenario.received(bob), [""; 0]);
+    assert_eq!(kept(&mut scenario), [""; 0]);
+    // A client here goes on from there.
+    scenario.pass(1_000);
+    read(&mut scenario, phone, 4);
+    assert_eq!(scenario.received(laptop), ["read tech up to 4 of 4: 0 and 0"]);
+    assert_eq!(kept(&mut scenario), ["up to 4"]);
 }
 
 #[test]

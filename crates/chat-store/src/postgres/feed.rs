@@ -1,7 +1,7 @@
 //! The feed: the table of servers, and a row for each commit.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use chat_cluster::{
 };
 use chat_core::{Commit, Entry, Outcome, RoomChange, Topic};
 use serde_json::Value;
-use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Row as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -33,6 +33,8 @@ pub(super) struct PostgresFeed {
     /// How many beats come before the next one that removes old rows.
     beats_to_prune: AtomicU64,
     clock: Mutex<Clock>,
+    /// The last message of other servers that was read.
+    message: AtomicI64,
     ended: Arc<EndedHints>,
 }
 
@@ -49,6 +51,7 @@ pub(super) struct Registered {
     pub(super) incarnation: Incarnation,
     start: FeedStart,
     clock: Clock,
+    message: i64,
 }
 
 /// What the database's clock has said, and when it was asked.
@@ -78,7 +81,7 @@ pub(super) async fn register(connection: &mut PgConnection, lanes: usize) -> Res
         db_ms: row.number(2)?,
     };
     let clock = Clock { db_ms: start.db_ms, asked };
-    Ok(Registered { incarnation: incarnation(columns::column(id))?, start, clock })
+    Ok(Registered { incarnation: incarnation(columns::column(id))?, start, clock, message: row.integer(3)? })
 }
 
 impl PostgresFeed {
@@ -88,7 +91,7 @@ impl PostgresFeed {
         answer_timeout: Duration,
         ended: Arc<EndedHints>,
     ) -> Self {
-        let Registered { incarnation, start, clock } = registered;
+        let Registered { incarnation, start, clock, message } = registered;
         Self {
             incarnation,
             start,
@@ -98,6 +101,7 @@ impl PostgresFeed {
             answer_timeout,
             beats_to_prune: AtomicU64::new(BEATS_FOR_A_PRUNE),
             clock: Mutex::new(clock),
+            message: AtomicI64::new(message),
             ended,
         }
     }
@@ -156,7 +160,8 @@ impl PostgresFeed {
         let kept_ms = columns::column(FEED_KEPT_MS);
         let prune = sqlx::query(PRUNE).bind(self.id()).bind(kept_ms).bind(PRUNED_AT_ONCE);
         let pruned = prune.execute(&mut *connection).await?.rows_affected();
-        sqlx::query(FORGET_SERVERS).bind(self.id()).bind(kept_ms).execute(connection).await?;
+        sqlx::query(FORGET_SERVERS).bind(self.id()).bind(kept_ms).execute(&mut *connection).await?;
+        sqlx::query(FORGET_MESSAGES).bind(MESSAGES_KEPT_MS).execute(connection).await?;
         Ok(pruned >= PRUNED_AT_ONCE.unsigned_abs())
     }
 }
@@ -188,6 +193,15 @@ impl Feed for PostgresFeed {
         }))
     }
 
+    fn tell<'a>(&'a self, messages: &'a [Vec<u8>]) -> StoreFuture<'a, ()> {
+        Box::pin(self.in_time(async move {
+            let mut connection = self.connection().await?;
+            sqlx::query(TELL).bind(self.id()).bind(messages).execute(&mut connection).await?;
+            self.keep(connection);
+            Ok(())
+        }))
+    }
+
     fn after<'a>(&'a self, seen: &'a [Point]) -> StoreFuture<'a, FeedRead> {
         Box::pin(async move {
             let writers: Vec<i64> = seen.iter().map(|point| writer_column(point.writer)).collect();
@@ -196,6 +210,8 @@ impl Feed for PostgresFeed {
             let reading = async {
                 let mut connection = self.connection().await?;
                 let read = sqlx::query(AFTER).bind(&writers).bind(&numbers).bind(PAGE_ROWS as i64 + 1);
+                let read =
+                    read.bind(self.message.load(Ordering::Relaxed)).bind(self.id()).bind(MESSAGES_AT_ONCE);
                 let row = read.fetch_one(&mut connection).await?;
                 self.keep(connection);
                 Ok(row)
@@ -206,7 +222,10 @@ impl Feed for PostgresFeed {
             *self.clock() = Clock { db_ms, asked };
             let servers = parse::<Vec<ServerColumns>>(row.text(2)?)?;
             let servers = servers.into_iter().map(server_row).collect::<Result<Vec<_>, _>>()?;
-            let mut read = FeedRead { servers, epoch, ..FeedRead::default() };
+            let messages =
+                row.try_get(4).map_err(|_| StoreError::Damaged { what: "the messages of servers" })?;
+            self.message.fetch_max(row.integer(5)?, Ordering::Relaxed);
+            let mut read = FeedRead { servers, epoch, messages, ..FeedRead::default() };
             read.page.servers = read.servers.iter().map(|row| row.incarnation).collect();
             read.page.db_ms = db_ms;
             read.page.is_whole = true;
@@ -419,6 +438,11 @@ const BEATS_FOR_A_PRUNE: u64 = 60;
 /// Rows of each writer that one prune removes: a server with four lanes that commits 16,000 batches a
 /// second keeps up.
 const PRUNED_AT_ONCE: i64 = 2_000;
+/// Messages of other servers in one read.
+const MESSAGES_AT_ONCE: i64 = 100;
+/// For how long messages of servers are kept, in milliseconds: each server reads them within a second,
+/// or else asks for what it lacks.
+const MESSAGES_KEPT_MS: i64 = 30_000;
 /// Hints that wait; beyond them, everything is checked.
 const HINTS_MAX: usize = 1_000;
 /// "chatfeed" in ASCII.
@@ -452,7 +476,9 @@ pub(super) const START: &str = concat!(
     ") AS w CROSS JOIN LATERAL
                     (SELECT c.n FROM commits AS c WHERE c.writer = w.writer ORDER BY c.n DESC LIMIT 1) AS newest),
             ",
-    now!()
+    now!(),
+    ",
+            (SELECT coalesce(max(id), 0) FROM bus_messages)"
 );
 
 const BEAT: &str = concat!(
@@ -481,8 +507,22 @@ pub(super) const AFTER: &str = concat!(
                LEFT JOIN unnest($1::bigint[], $2::bigint[]) AS seen (writer, n) ON seen.writer = w.writer
               CROSS JOIN LATERAL (SELECT c.writer, c.n, c.parts, c.controls FROM commits AS c
                       WHERE c.writer = w.writer AND c.n > coalesce(seen.n, 0)
-                      ORDER BY c.n LIMIT $3) AS r)"
+                      ORDER BY c.n LIMIT $3) AS r),
+            coalesce(told.messages, '{}'), coalesce(told.last, 0)
+       FROM (SELECT array_agg(m.message ORDER BY m.id) FILTER (WHERE m.server <> $5) AS messages,
+                    max(m.id) AS last
+               FROM (SELECT b.id, b.server, b.message FROM bus_messages AS b
+                      WHERE b.id > $4 ORDER BY b.id LIMIT $6) AS m) AS told"
 );
+
+const TELL: &str = concat!(
+    "INSERT INTO bus_messages (server, at, message)
+     SELECT $1, ",
+    now!(),
+    ", m.message FROM unnest($2::bytea[]) WITH ORDINALITY AS m (message, place) ORDER BY m.place"
+);
+
+pub(super) const FORGET_MESSAGES: &str = concat!("DELETE FROM bus_messages WHERE at < ", now!(), " - $1");
 
 const NEWEST: &str = "SELECT n FROM commits WHERE writer = $1 ORDER BY n DESC LIMIT 1";
 

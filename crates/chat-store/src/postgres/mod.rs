@@ -416,7 +416,7 @@ mod tests {
                 (oldest::CHANGES_AFTER, 2),
                 (oldest::MESSAGE_BEFORE, 3),
                 (feed::START, 0),
-                (feed::AFTER, 3),
+                (feed::AFTER, 6),
                 (feed::PRUNE, 3),
                 (trim::FORGET, 2),
                 (append::LOCK, 3),

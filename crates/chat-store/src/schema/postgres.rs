@@ -218,4 +218,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../migrations/postgres/0020_shared.down.sql"),
         loses: &[lost::SECRETS, lost::PICTURES],
     },
+    Step {
+        version: 21,
+        name: "bus",
+        up: include_str!("../../migrations/postgres/0021_bus.up.sql"),
+        down: include_str!("../../migrations/postgres/0021_bus.down.sql"),
+        loses: &[],
+    },
 ];

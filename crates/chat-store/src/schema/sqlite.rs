@@ -209,4 +209,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../migrations/sqlite/0020_shared.down.sql"),
         loses: &[],
     },
+    Step {
+        version: 21,
+        name: "bus",
+        up: include_str!("../../migrations/sqlite/0021_bus.up.sql"),
+        down: include_str!("../../migrations/sqlite/0021_bus.down.sql"),
+        loses: &[],
+    },
 ];

@@ -1,0 +1,2 @@
+DROP TABLE bus_messages;
+DROP SEQUENCE bus_message_ids;
