@@ -21,6 +21,7 @@ mod clock;
 mod config;
 mod control;
 mod external_keys;
+mod files_place;
 mod folder;
 mod healthcheck;
 mod limits;

@@ -13,6 +13,7 @@ use crate::address::{self, BACKLOG, page_url};
 use crate::bus::Bus;
 use crate::config::Config;
 use crate::control::ControlSocket;
+use crate::files_place;
 use crate::folder::{database_folder, private_folder};
 use crate::limits;
 use crate::log;
@@ -119,6 +120,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
     #[cfg(feature = "sqlite")]
     unpack_in_place(&config).await?;
     let stores = Stores::open(&config.database_url).await?;
+    files_place::claim(&config.http.files.location, &stores).await?;
     let secret = secret.shared(&stores).await?;
     let bus = match &config.bus {
         Some(url) => {

@@ -31,6 +31,10 @@ pub trait Feed: Send + Sync {
     /// unless they are slow. What is told here survives no crash of the database.
     fn tell<'a>(&'a self, messages: &'a [Vec<u8>]) -> StoreFuture<'a, ()>;
 
+    /// Records where this server has the files of messages. Returns `false`, and records nothing, if
+    /// another server that lives has them elsewhere.
+    fn claim_files<'a>(&'a self, place: &'a str) -> StoreFuture<'a, bool>;
+
     /// Reads what was committed after these points, in one snapshot. A writer that is not among
     /// them is read from its beginning.
     fn after<'a>(&'a self, seen: &'a [Point]) -> StoreFuture<'a, FeedRead>;
@@ -53,6 +57,9 @@ pub struct FeedRead {
 
 /// The time between two beats of a server, in milliseconds.
 pub const FEED_BEAT_MS: u64 = 500;
+
+/// A server whose last beat is older has ended, or is lost, in milliseconds.
+pub const SERVER_LIVES_MS: u64 = 5_000;
 
 /// For how long the feed keeps its rows, and the row of a server that has ended, in milliseconds.
 pub const FEED_KEPT_MS: u64 = 600_000;

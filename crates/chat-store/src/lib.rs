@@ -120,7 +120,7 @@ pub use administration::{
 pub use backup::{BACKUP_PART_BYTES, Backup, BackupContents, BackupFile, ExistingData, RestoreTarget};
 pub use bots::{BOTS_MAX, Bot, BotRepository, NewBot, NewWebhook, WEBHOOKS_MAX, Webhook};
 pub use error::StoreError;
-pub use feed::{FEED_BEAT_MS, FEED_KEPT_MS, Feed, FeedRead};
+pub use feed::{FEED_BEAT_MS, FEED_KEPT_MS, Feed, FeedRead, SERVER_LIVES_MS};
 pub use memory::MemoryStore;
 pub use outgoing::{
     DELIVERIES_AT_ONCE, Delivery, DeliveryDone, DueMessage, NewOutgoingWebhook, OUTGOING_MAX, OutgoingCount,

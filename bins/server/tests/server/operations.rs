@@ -292,3 +292,30 @@ fn promtool_takes_the_alarms_and_they_fire() {
         assert!(done.status.success(), "{arguments:?}: {done:?}");
     }
 }
+
+#[test]
+fn the_servers_of_the_compose_file_share_what_they_have_to() {
+    let text = read("compose.cluster.yml");
+    let compose: Value = yaml_serde::from_str(&text).unwrap();
+    let settings = std::fs::read_to_string(deploy("../docs/configuration.md")).unwrap();
+    let shared = compose["x-chat"]["environment"].as_object().unwrap();
+    for key in ["DATABASE_URL", "CHAT_BUS", "CHAT_FILES_URL"] {
+        assert!(shared.contains_key(key), "{key}");
+    }
+    for key in shared.keys() {
+        assert!(settings.contains(&format!("`{key}`")), "{key} is no setting");
+    }
+    assert_eq!(text.matches("<<: *chat").count(), 2, "both servers have what is shared");
+    let files = shared["CHAT_FILES_URL"].as_str().unwrap();
+    let services = compose["services"].as_object().unwrap();
+    for server in ["chat-1", "chat-2"] {
+        let volumes = services[server]["volumes"].as_array().unwrap();
+        assert!(volumes.contains(&json!(format!("files:{files}"))), "{server}");
+    }
+    for volume in services.values().flat_map(|service| service["volumes"].as_array()).flatten() {
+        let (name, _) = volume.as_str().unwrap().split_once(':').unwrap();
+        assert!(compose["volumes"].as_object().unwrap().contains_key(name), "{name}");
+    }
+    let bus = shared["CHAT_BUS"].as_str().unwrap();
+    assert!(services.keys().any(|name| bus.ends_with(&format!("@{name}:4222"))), "{bus}");
+}

@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 const PNG: &[u8] = include_bytes!("../../../../web/icons/icon-192.png");
 
+/// The folder of the files of messages, which all servers of a database see.
+const FILES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/files-of-shared");
+
 /// A server, and its folders.
 struct Server {
     process: Process,
@@ -23,7 +26,7 @@ impl Server {
 
     async fn start_in(folder: TempDir, database: &TestDatabase, flags: &[&str]) -> Self {
         let mut command = Process::command(folder.path());
-        command.args(["--database-url", &database.text]).args(flags);
+        command.args(["--database-url", &database.text, "--files-url", FILES]).args(flags);
         let mut process = Process::spawn(command);
         process.until_ready().await;
         Self { process, folder }
@@ -165,4 +168,23 @@ async fn guesses_and_registrations_count_on_all_servers() {
     for server in servers {
         assert_eq!(Person::new(server, "dave").register().await.status, 429);
     }
+}
+
+#[tokio::test]
+async fn a_server_does_not_start_beside_one_that_has_the_files_elsewhere() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let (first, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let start = |folder: &TempDir| {
+        let mut command = Process::command(folder.path());
+        // The files are in the data folder.
+        command.args(["--database-url", &database.text]);
+        Process::spawn(command)
+    };
+    let mut one = start(&first);
+    one.until_ready().await;
+    let sentence = start(&other).complaint().await;
+    assert!(sentence.contains("the same bucket (files_url = \"s3://…\")"), "{sentence}");
+    // The only server may have them elsewhere: also after a kill, once it counts as ended.
+    one.kill().await;
+    start(&other).until_ready().await;
 }

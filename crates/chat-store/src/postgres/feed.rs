@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::database::Database;
 use super::failure::Failure;
 use super::feed_json::{changes_json, parse_changes};
-use crate::feed::{FEED_KEPT_MS, Feed, FeedRead};
+use crate::feed::{FEED_KEPT_MS, Feed, FeedRead, SERVER_LIVES_MS};
 use crate::rows::Columns as _;
 use crate::{Ended, StoreError, StoreFuture, columns};
 
@@ -199,6 +199,17 @@ impl Feed for PostgresFeed {
             sqlx::query(TELL).bind(self.id()).bind(messages).execute(&mut connection).await?;
             self.keep(connection);
             Ok(())
+        }))
+    }
+
+    fn claim_files<'a>(&'a self, place: &'a str) -> StoreFuture<'a, bool> {
+        let lives_ms = columns::column(SERVER_LIVES_MS);
+        Box::pin(self.in_time(async move {
+            let mut connection = self.connection().await?;
+            let claim = sqlx::query(CLAIM_FILES).bind(self.id()).bind(place).bind(lives_ms);
+            let claimed = claim.fetch_optional(&mut connection).await?;
+            self.keep(connection);
+            Ok(claimed.is_some())
         }))
     }
 
@@ -513,6 +524,17 @@ pub(super) const AFTER: &str = concat!(
                     max(m.id) AS last
                FROM (SELECT b.id, b.server, b.message FROM bus_messages AS b
                       WHERE b.id > $4 ORDER BY b.id LIMIT $6) AS m) AS told"
+);
+
+/// A server that starts is in the table before it claims: of two with different places, one sees the
+/// other.
+const CLAIM_FILES: &str = concat!(
+    "INSERT INTO meta (key, value) VALUES ('files', $2)
+     ON CONFLICT (key) DO UPDATE SET value = excluded.value
+      WHERE meta.value = excluded.value
+         OR NOT EXISTS (SELECT FROM servers AS s WHERE s.id <> $1 AND s.has_left = 0 AND s.seen_at > ",
+    now!(),
+    " - $3) RETURNING 1"
 );
 
 const TELL: &str = concat!(

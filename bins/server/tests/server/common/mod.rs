@@ -89,11 +89,12 @@ impl TestServer {
         Self { address, setup, flags, process, folder, database }
     }
 
-    /// Another server on the same Postgres database.
+    /// Another server on the same Postgres database, with the files of messages in the same folder.
     pub(crate) async fn beside(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (process, address) = spawn(self.setup, folder.path(), &self.flags).await;
-        let (setup, flags) = (self.setup, self.flags.clone());
+        let files = self.folder().join("data/files").display().to_string();
+        let (setup, flags) = (self.setup, [&self.flags[..], &["--files-url".to_owned(), files]].concat());
+        let (process, address) = spawn(setup, folder.path(), &flags).await;
         Self { address, setup, flags, process, folder, database: None }
     }
 
