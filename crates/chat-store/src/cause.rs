@@ -37,6 +37,19 @@ pub(crate) fn plain(cause: impl Into<Cause>) -> Cause {
         },
         Err(cause) => cause,
     };
+    #[cfg(feature = "sqlite")]
+    let cause = match cause.downcast::<rusqlite::Error>() {
+        Ok(error) => match *error {
+            rusqlite::Error::SqliteFailure(failure, message) => {
+                let code = failure.extended_code.to_string();
+                let meaning = sqlite_meaning(&code).map(str::to_owned).or(message);
+                let message = meaning.unwrap_or_else(|| failure.to_string());
+                return DatabaseMessage { message, code: Some(code) }.into();
+            }
+            other => other.into(),
+        },
+        Err(cause) => cause,
+    };
     match cause.downcast::<sqlx::Error>() {
         Ok(error) => match *error {
             sqlx::Error::Database(error) => {

@@ -1,19 +1,20 @@
 //! Storing a batch, with one statement for each step of the whole batch.
 
 use chat_core::{Addition, Batch, Checked, Commit, Draft, Facts, Questions, Topic};
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::Connection;
 
 use crate::administration::database;
 use crate::batch::{
     NewEntry, NewNonce, TopicRows, find, must_check_all, new_entries, new_nonces, write_members_and_mentions,
 };
 use crate::rows::{self, Columns as _};
-use crate::statements::json;
+use crate::statements::{Statements as _, Value, json};
 use crate::{StoreError, changes, columns, files, rooms};
+use Value::{Number, Text};
 
 /// Stores a batch inside the caller's transaction.
 pub(super) async fn append(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     drafts: &[Draft],
     now_ms: u64,
 ) -> Result<Commit, StoreError> {
@@ -21,7 +22,7 @@ pub(super) async fn append(
         return Ok(commit);
     }
     for statement in ["ROLLBACK", "BEGIN IMMEDIATE"] {
-        sqlx::query(statement).execute(&mut *connection).await.map_err(StoreError::unavailable)?;
+        connection.rows(statement, &[]).await?;
     }
     let commit = store(connection, drafts, Checked::All, now_ms).await?;
     commit.ok_or(StoreError::Damaged { what: "a checked batch that must be checked" })
@@ -29,7 +30,7 @@ pub(super) async fn append(
 
 /// Stores a batch; `None` if drafts must be checked that were not.
 async fn store(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     drafts: &[Draft],
     checked: Checked,
     now_ms: u64,
@@ -59,7 +60,7 @@ async fn store(
 
 /// Inserts the new messages, and the nonces of all entries.
 async fn write(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     messages: &[NewEntry<'_>],
     nonces: &[NewNonce<'_>],
 ) -> Result<(), StoreError> {
@@ -72,7 +73,7 @@ async fn write(
 /// Finds the topics in which messages are changed or answered, or files attached: a draft that
 /// is refused for what it names is not counted in.
 async fn find_topics(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     drafts: &[Draft],
     questions: &Questions<'_>,
 ) -> Result<TopicRows, StoreError> {
@@ -86,17 +87,13 @@ async fn find_topics(
         return Ok(TopicRows::new());
     }
     let keys: Vec<_> = topics.into_iter().map(columns::topic_key).collect();
-    let found = sqlx::query(FIND_TOPICS)
-        .bind(json(&keys)?)
-        .fetch_all(connection)
-        .await
-        .map_err(StoreError::unavailable)?;
+    let found = connection.rows(FIND_TOPICS, &[Text(&json(&keys)?)]).await?;
     found.iter().map(rows::topic_row).collect()
 }
 
 /// Looks up what the decisions about a batch depend on.
 async fn answer<'a>(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     questions: &Questions<'a>,
     topics: &TopicRows,
 ) -> Result<Facts<'a>, StoreError> {
@@ -104,24 +101,14 @@ async fn answer<'a>(
     if !questions.nonces.is_empty() {
         let nonces: Vec<_> =
             questions.nonces.iter().map(|(author, nonce)| (author.as_str(), nonce.as_str())).collect();
-        let found = sqlx::query(KNOWN_NONCES)
-            .bind(json(&nonces)?)
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(StoreError::unavailable)?;
-        for row in &found {
+        for row in &connection.rows(KNOWN_NONCES, &[Text(&json(&nonces)?)]).await? {
             let (position, first) = rows::first_result(row)?;
             facts.first_results.extend(nth(&questions.nonces, position).map(|nonce| (*nonce, first)));
         }
     }
     if !questions.accounts.is_empty() {
         let names: Vec<&str> = questions.accounts.iter().map(|name| name.as_str()).collect();
-        let found = sqlx::query(RECIPIENTS)
-            .bind(json(&names)?)
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(StoreError::unavailable)?;
-        for row in &found {
+        for row in &connection.rows(RECIPIENTS, &[Text(&json(&names)?)]).await? {
             facts.accounts.extend(nth(&questions.accounts, row.integer(0)?));
         }
     }
@@ -138,7 +125,7 @@ fn nth<T>(values: &[T], position: i64) -> Option<&T> {
 
 /// Adds the new entries to the numbers of their topics.
 async fn count_in(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     batch: &Batch<'_>,
     now_ms: u64,
 ) -> Result<TopicRows, StoreError> {
@@ -153,12 +140,8 @@ async fn count_in(
     if additions.is_empty() {
         return Ok(TopicRows::new());
     }
-    let counted = sqlx::query(COUNT_IN)
-        .bind(json(&additions)?)
-        .bind(columns::column(now_ms))
-        .fetch_all(connection)
-        .await
-        .map_err(StoreError::unavailable)?;
+    let values = [Text(&json(&additions)?), Number(columns::column(now_ms))];
+    let counted = connection.rows(COUNT_IN, &values).await?;
     counted.iter().map(rows::topic_row).collect()
 }
 
@@ -183,15 +166,14 @@ fn nonce_row<'a>(new: &NewNonce<'a>) -> impl serde::Serialize + use<'a> {
 }
 
 async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     sql: &'static str,
     rows: &[impl serde::Serialize],
 ) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
-    sqlx::query(sql).bind(json(rows)?).execute(connection).await.map_err(StoreError::unavailable)?;
-    Ok(())
+    connection.rows(sql, &[Text(&json(rows)?)]).await.map(drop)
 }
 
 // CROSS JOIN makes SQLite keep this order of the tables, and look each row up by its

@@ -2,7 +2,9 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rusqlite::{Connection, OpenFlags};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Row as _};
 
@@ -14,6 +16,7 @@ use crate::{SqliteOptions, StoreError, private_files};
 pub(crate) struct DatabaseFile {
     path: PathBuf,
     options: SqliteConnectOptions,
+    busy_timeout: Duration,
     synchronous: SqliteSynchronous,
     /// Held, never read: the system releases it with the process, however that ends.
     _lock: File,
@@ -48,12 +51,13 @@ impl DatabaseFile {
             }
             Err(TryLockError::Error(source)) => return Err(StoreError::cannot_open(path.display(), source)),
         }
+        let busy_timeout = options.busy_timeout;
         let options = SqliteConnectOptions::new()
             .filename(&path)
-            .busy_timeout(options.busy_timeout)
+            .busy_timeout(busy_timeout)
             .disable_statement_logging();
         // With NORMAL, a power failure loses acknowledged commits.
-        Ok(Self { path, options, synchronous: SqliteSynchronous::Full, _lock: lock })
+        Ok(Self { path, options, busy_timeout, synchronous: SqliteSynchronous::Full, _lock: lock })
     }
 
     /// The same for a file that can be made anew: a power failure may lose its last commits,
@@ -93,15 +97,24 @@ impl DatabaseFile {
 
     /// How the one connection that writes is opened, also again after it broke.
     pub(super) fn writing(&self) -> SqliteConnectOptions {
-        self.options
-            .clone()
-            .foreign_keys(true)
-            .synchronous(self.synchronous)
-            // What is deleted or replaced is overwritten with zeros, not only marked as free.
-            .pragma("secure_delete", "ON")
-            // The same on macOS, where fsync alone does not reach the disk.
-            .pragma("fullfsync", "ON")
-            .optimize_on_close(true, None)
+        let options = self.options.clone().synchronous(self.synchronous).optimize_on_close(true, None);
+        WRITING.iter().fold(options, |options, (pragma, value)| options.pragma(*pragma, *value))
+    }
+
+    /// Opens the connection that stores batches, beside the one that makes all other changes.
+    pub(super) fn open_for_batches(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(self.busy_timeout)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        let synchronous = match self.synchronous {
+            SqliteSynchronous::Normal => "NORMAL",
+            _ => "FULL",
+        };
+        for (pragma, value) in WRITING.iter().chain(&[("synchronous", synchronous)]) {
+            connection.pragma_update(None, pragma, value)?;
+        }
+        Ok(connection)
     }
 
     /// How the connections that only read are opened.
@@ -115,6 +128,18 @@ impl DatabaseFile {
         options.connect().await.map_err(|error| read_failed(path, error))
     }
 }
+
+/// The settings of both connections that write.
+const WRITING: [(&str, &str); 3] = [
+    ("foreign_keys", "ON"),
+    // What is deleted or replaced is overwritten with zeros, not only marked as free.
+    ("secure_delete", "ON"),
+    // The same on macOS, where fsync alone does not reach the disk.
+    ("fullfsync", "ON"),
+];
+
+/// Prepared statements that are kept; batches have fewer different ones.
+const STATEMENTS_KEPT: usize = 64;
 
 /// One spelling for one file, so that a link to it finds the same lock.
 fn resolved(path: &Path) -> Result<PathBuf, StoreError> {

@@ -4,6 +4,7 @@ mod accounts;
 mod administration;
 mod append;
 mod bots;
+mod direct;
 mod file;
 mod files;
 mod leftovers;
@@ -34,18 +35,16 @@ use uuid::Uuid;
 use crate::open_error::explained;
 use crate::pages;
 use crate::rooms::read;
-use crate::{
-    EventLog, MessageReactions, Retention, StoreError, StoreFuture, TrimPosition, Trimmed, changes, schema,
-};
+use crate::{EventLog, MessageReactions, Retention, StoreError, StoreFuture, TrimPosition, Trimmed, schema};
 pub(crate) use file::DatabaseFile;
 use leftovers::Pages;
 use redaction::Redaction;
 use search::Search;
-use writer::Writer;
+use writer::{Appended, Writer};
 
 /// A store of users, sessions and the log in one SQLite file: the default store.
 ///
-/// One connection writes, a few others read at the same time (WAL), and each commit is
+/// One connection writes at a time, a few others read meanwhile (WAL), and each commit is
 /// on the disk before it is acknowledged (`synchronous=FULL`). One process has the file
 /// at a time.
 ///
@@ -142,13 +141,7 @@ impl EventLog for SqliteStore {
             if drafts.is_empty() {
                 return Ok(Commit::default());
             }
-            let mut writing = self.writer.begin().await?;
-            let mut work = append::append(&mut writing.connection, drafts, now_ms).await;
-            let redacts = work.as_ref().is_ok_and(changes::redacts);
-            if redacts && let Err(error) = redaction::ask(&mut writing.connection).await {
-                work = Err(error);
-            }
-            let commit = writing.finish(work).await?;
+            let Appended { commit, redacts } = self.writer.append(drafts, now_ms).await?;
             if redacts {
                 self.redaction.request();
             }

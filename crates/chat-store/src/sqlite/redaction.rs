@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::leftovers::Pages;
 use super::writer::Writer;
 use crate::StoreError;
+use crate::statements::Statements;
 
 /// A task that empties the WAL some time after a text was replaced or deleted: until then,
 /// the WAL still has the pages before. Then it reads the database, and overwrites copies of
@@ -72,8 +73,8 @@ impl Redaction {
 
 /// Notes in the database that a round is due, in the transaction that replaces or deletes the
 /// text.
-pub(super) async fn ask(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    sqlx::query(ASK).execute(connection).await.map(drop).map_err(StoreError::unavailable)
+pub(super) async fn ask<S: Statements<Error = StoreError>>(statements: &mut S) -> Result<(), StoreError> {
+    statements.rows(ASK, &[]).await.map(drop)
 }
 
 /// Whether a round is due.

@@ -1,23 +1,28 @@
-//! The connection that writes.
+//! The connections that write.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_core::{Commit, Draft};
+use futures_util::FutureExt as _;
+use rusqlite::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, oneshot};
+use tokio::task::spawn_blocking;
 
-use super::DatabaseFile;
 use super::leftovers::Pages;
-use super::redaction;
-use crate::StoreError;
+use super::{DatabaseFile, append, redaction};
 use crate::rows::Columns as _;
+use crate::statements::Statements as _;
+use crate::{StoreError, changes};
 
-/// The connection that writes. SQLite allows one writer at a time, and waiting for a
+/// The connections that write, of which one does at a time: one stores batches ([`Writer::append`]), and
+/// the other one makes all other changes. SQLite allows one writer at a time, and waiting for a
 /// tokio lock costs less than SQLite's own waiting, which sleeps.
 ///
-/// The connection is in its slot only between transactions: a transaction takes it out,
+/// A connection is in the slot only between transactions: a transaction takes it out,
 /// and puts it back only when it has ended. If it does not end, because even `ROLLBACK`
 /// failed or because the caller dropped the future, the connection is closed, which
 /// rolls back, and the next transaction opens another one. A transaction therefore never
@@ -26,7 +31,7 @@ pub(super) struct Writer {
     options: SqliteConnectOptions,
     /// The time that a statement waits for a lock of another program.
     busy_timeout: Duration,
-    slot: Mutex<Slot>,
+    slot: Arc<Mutex<Slot>>,
 }
 
 /// Makes a change in a transaction of its own: `$change` on the connection `$writing`.
@@ -46,6 +51,8 @@ pub(super) use write;
 
 struct Slot {
     connection: Option<SqliteConnection>,
+    /// The connection that stores batches.
+    batches: Option<Connection>,
     /// The lock on the file; `None` once the store is closed.
     file: Option<DatabaseFile>,
 }
@@ -56,7 +63,11 @@ impl Writer {
         Self {
             options,
             busy_timeout,
-            slot: Mutex::new(Slot { connection: Some(connection), file: Some(file) }),
+            slot: Arc::new(Mutex::new(Slot {
+                connection: Some(connection),
+                batches: None,
+                file: Some(file),
+            })),
         }
     }
 
@@ -65,7 +76,7 @@ impl Writer {
     pub(super) async fn begin(&self) -> Result<Writing<'_>, StoreError> {
         let mut slot = self.slot.lock().await;
         if slot.file.is_none() {
-            return Err(StoreError::unavailable("the store was closed"));
+            return Err(closed());
         }
         let failed = |error| StoreError::unavailable(error).in_file(self.options.get_filename());
         let mut connection = match slot.connection.take() {
@@ -74,6 +85,22 @@ impl Writer {
         };
         sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.map_err(failed)?;
         Ok(Writing { path: self.options.get_filename(), slot, connection })
+    }
+
+    /// Stores a batch in a transaction, on a thread that may block. If the caller drops the future
+    /// before the commit begins, the transaction is rolled back; others wait for its end.
+    pub(super) async fn append(&self, drafts: &[Draft], now_ms: u64) -> Result<Appended, StoreError> {
+        let mut slot = Arc::clone(&self.slot).lock_owned().await;
+        let drafts = drafts.to_vec();
+        let (answer, answered) = oneshot::channel();
+        spawn_blocking(move || {
+            let result = slot.append(&drafts, now_ms, || !answer.is_closed());
+            drop(slot);
+            // The caller has given the batch up.
+            let _ = answer.send(result);
+        });
+        // Without an answer, the thread has panicked: the connection is not in its slot any more.
+        answered.await.map_err(StoreError::unavailable)?
     }
 
     /// Removes the texts that were replaced or deleted before from the WAL, and returns how far
@@ -119,12 +146,13 @@ impl Writer {
             wal.push("-wal");
             is_done = std::fs::metadata(wal).is_ok_and(|wal| wal.len() == 0);
             if is_done {
-                let work = tokio::task::spawn_blocking(move || pages.overwrite(&found));
+                let work = spawn_blocking(move || pages.overwrite(&found));
                 work.await.map_err(StoreError::unavailable)?.map_err(StoreError::unavailable)?;
             }
             sqlx::query("ROLLBACK").execute(&mut connection).await.map_err(failed)?;
             // The pages in the cache still have the copies.
             sqlx::query("PRAGMA shrink_memory").execute(&mut connection).await.map_err(failed)?;
+            slot.batches = None;
         }
         slot.connection = Some(connection);
         Ok(is_done.then_some(asked))
@@ -141,6 +169,16 @@ impl Writer {
     /// Errors are only logged: everything acknowledged is on the disk.
     pub(super) async fn close(&self) {
         let mut slot = self.slot.lock().await;
+        if let Some(batches) = slot.batches.take() {
+            // It may be the last connection, which makes a checkpoint.
+            let closing = spawn_blocking(move || {
+                if let Err(error) = batches.execute_batch("PRAGMA optimize") {
+                    tracing::debug!(%error, "the statistics of the database were not brought up to date");
+                }
+            });
+            // A panic was reported.
+            let _ = closing.await;
+        }
         if let Some(connection) = slot.connection.take()
             && let Err(error) = connection.close().await
         {
@@ -156,6 +194,63 @@ const CHECKPOINT_WAIT: Duration = Duration::from_millis(50);
 async fn set_busy_timeout(connection: &mut SqliteConnection, time: Duration) -> Result<(), sqlx::Error> {
     let sql = AssertSqlSafe(format!("PRAGMA busy_timeout = {}", time.as_millis()));
     sqlx::raw_sql(sql).execute(connection).await.map(drop)
+}
+
+fn closed() -> StoreError {
+    StoreError::unavailable("the store was closed")
+}
+
+/// What [`Writer::append`] has stored.
+pub(super) struct Appended {
+    pub(super) commit: Commit,
+    /// Texts were replaced or deleted.
+    pub(super) redacts: bool,
+}
+
+impl Slot {
+    /// Stores a batch in a transaction, which is rolled back if it is not wanted any more.
+    fn append(
+        &mut self,
+        drafts: &[Draft],
+        now_ms: u64,
+        is_wanted: impl Fn() -> bool + Send,
+    ) -> Result<Appended, StoreError> {
+        let file = self.file.as_ref().ok_or_else(closed)?;
+        let failed = |error| StoreError::unavailable(error).in_file(file.path());
+        let mut connection = match self.batches.take() {
+            Some(connection) => connection,
+            None => file.open_for_batches().map_err(failed)?,
+        };
+        let transaction = async {
+            connection.rows("BEGIN IMMEDIATE", &[]).await?;
+            let mut work = store(&mut connection, drafts, now_ms).await;
+            if !is_wanted() {
+                work = Err(StoreError::unavailable("the batch was given up"));
+            }
+            let end = connection.rows(if work.is_ok() { "COMMIT" } else { "ROLLBACK" }, &[]).await;
+            Ok::<_, StoreError>((work, end))
+        };
+        let ended = transaction.now_or_never().expect("its statements do not wait");
+        let (work, end) = ended.map_err(|error| error.in_file(file.path()))?;
+        let result = match (work, end) {
+            (work, Ok(_)) => {
+                self.batches = Some(connection);
+                work
+            }
+            (Ok(_), Err(error)) | (Err(error), Err(_)) => Err(error),
+        };
+        result.map_err(|error| error.in_file(file.path()))
+    }
+}
+
+/// Stores a batch, and notes what it takes back.
+async fn store(connection: &mut Connection, drafts: &[Draft], now_ms: u64) -> Result<Appended, StoreError> {
+    let commit = append::append(connection, drafts, now_ms).await?;
+    let redacts = changes::redacts(&commit);
+    if redacts {
+        redaction::ask(connection).await?;
+    }
+    Ok(Appended { commit, redacts })
 }
 
 /// A transaction that writes. Dropping it rolls it back.
