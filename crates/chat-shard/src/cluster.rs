@@ -249,24 +249,27 @@ impl Cluster {
     }
 
     /// Tells the other servers something: over the bus while it is healthy, and else through the
-    /// database. While there are none, nobody is told.
+    /// database; heartbeats over both then. While there are no others, nobody is told.
     fn tell(&self, state: &mut State, message: &Message) {
         if state.peers.others() == 0 {
             return;
         }
-        match &self.server_bus {
-            Some(server_bus) if server_bus.bus.is_up() && state.peers.is_bus_healthy(self.clock_ms()) => {
+        let is_healthy = state.peers.is_bus_healthy(self.clock_ms());
+        if let Some(server_bus) = self.server_bus.as_ref().filter(|server_bus| server_bus.bus.is_up()) {
+            // By heartbeats the servers learn that the bus reaches all of them again.
+            if is_healthy || matches!(message, Message::Heartbeat(_)) {
                 server_bus.publish(message);
             }
-            _ => {
-                if state.through_database.len() >= THROUGH_DATABASE_MAX {
-                    // What is lost is noticed by the numbers of deltas.
-                    state.through_database.pop_front();
-                }
-                state.through_database.push_back(encode(message, &self.database_key));
-                self.wake.notify_one();
+            if is_healthy {
+                return;
             }
         }
+        if state.through_database.len() >= THROUGH_DATABASE_MAX {
+            // What is lost is noticed by the numbers of deltas.
+            state.through_database.pop_front();
+        }
+        state.through_database.push_back(encode(message, &self.database_key));
+        self.wake.notify_one();
     }
 
     /// A client of this server has come to a room or left it.
