@@ -72,7 +72,7 @@ mod writer;
 pub use bus::{Bus, BusCounts, BusEvent, Channel, NoBus};
 pub use codec::{BUS_FORMAT, Key, MESSAGE_MAX_BYTES, Message, OpenError, Opened, decode, encode};
 pub use failover::{Failover, FailoverOutput};
-pub use peers::{Heartbeat, Peers, PeersOptions, ServerRow, Standing};
+pub use peers::{ClockStanding, Heartbeat, Peers, PeersOptions, ServerRow, Standing};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
 pub use record::{Control, Part, Record};

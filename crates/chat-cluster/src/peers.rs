@@ -79,6 +79,10 @@ pub struct PeersOptions {
     pub ready_ms: u64,
     /// See [`Standing::CloseSockets`].
     pub close_ms: u64,
+    /// See [`ClockStanding::Off`].
+    pub clock_off_ms: u64,
+    /// See [`ClockStanding::FarOff`].
+    pub clock_far_off_ms: u64,
 }
 
 impl Default for PeersOptions {
@@ -93,6 +97,8 @@ impl Default for PeersOptions {
             removals_known_ms: 1_000,
             ready_ms: 10_000,
             close_ms: 60_000,
+            clock_off_ms: 1_000,
+            clock_far_off_ms: 30_000,
         }
     }
 }
@@ -108,6 +114,18 @@ pub enum Standing {
     NotReady,
     /// The server closes its sockets (1013).
     CloseSockets,
+}
+
+/// How far the clock of this server is from that of the database. Entries have the time of the
+/// database; the clock of the server decides until when sessions are good.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum ClockStanding {
+    /// Not further than networks and their latency explain.
+    Fine,
+    /// So far that an operator should look: 1 s.
+    Off,
+    /// So far that the server is not ready, where another one could take its clients: 30 s.
+    FarOff,
 }
 
 impl Peers {
@@ -149,16 +167,17 @@ impl Peers {
         self.polled_ms = Some(now_ms);
     }
 
-    /// The database has answered a poll, with the table of servers.
-    pub fn rows(&mut self, now_ms: u64, rows: &[ServerRow]) {
-        self.answered_ms = now_ms;
+    /// The database has answered a poll that began at `asked_ms`, with the table of servers and all
+    /// that was committed until then.
+    pub fn rows(&mut self, asked_ms: u64, rows: &[ServerRow]) {
+        self.answered_ms = asked_ms;
         let fresh_ms = self.options.fresh_row_ms;
         let others = rows.iter().filter(|row| row.incarnation != self.own);
         let fresh = others.filter(|row| !row.has_left && row.age_ms < fresh_ms);
         let mut peers = BTreeMap::new();
         self.bus_format = crate::BUS_FORMAT;
         for row in fresh {
-            let peer = self.peers.remove(&row.incarnation).unwrap_or(Peer { heard_ms: now_ms });
+            let peer = self.peers.remove(&row.incarnation).unwrap_or(Peer { heard_ms: asked_ms });
             peers.insert(row.incarnation, peer);
             self.bus_format = self.bus_format.min(row.bus_format);
         }
@@ -203,14 +222,34 @@ impl Peers {
         self.peers.len()
     }
 
-    /// What this server may do.
+    /// What this server may do. One that is alone may do everything: nobody else removes members,
+    /// and no other server would take its clients.
     pub fn standing(&self, now_ms: u64) -> Standing {
+        if self.peers.is_empty() {
+            return Standing::Fine;
+        }
         let PeersOptions { removals_known_ms, ready_ms, close_ms, .. } = self.options;
         match now_ms.saturating_sub(self.answered_ms) {
             age_ms if age_ms >= close_ms => Standing::CloseSockets,
             age_ms if age_ms >= ready_ms => Standing::NotReady,
             age_ms if age_ms >= removals_known_ms => Standing::RemovalsUnknown,
             _ => Standing::Fine,
+        }
+    }
+
+    /// When [`standing`](Self::standing) gets worse unless the database answers by then.
+    pub fn next_standing_ms(&self, now_ms: u64) -> Option<u64> {
+        let PeersOptions { removals_known_ms, ready_ms, close_ms, .. } = self.options;
+        let at_ms = [removals_known_ms, ready_ms, close_ms].map(|after_ms| self.answered_ms + after_ms);
+        at_ms.into_iter().find(|at_ms| *at_ms > now_ms)
+    }
+
+    /// What an answer of the database says of this server's clock: both in milliseconds since 1970.
+    pub fn clock(&self, own_ms: u64, db_ms: u64) -> ClockStanding {
+        match own_ms.abs_diff(db_ms) {
+            off_ms if off_ms >= self.options.clock_far_off_ms => ClockStanding::FarOff,
+            off_ms if off_ms >= self.options.clock_off_ms => ClockStanding::Off,
+            _ => ClockStanding::Fine,
         }
     }
 }

@@ -32,6 +32,7 @@ mod presence;
 mod rate;
 mod reads;
 mod refusals;
+mod removals;
 mod replay;
 mod replies;
 mod revocations;
@@ -128,6 +129,8 @@ pub struct Hub {
     revocations: Revocations,
     refusals: Refusals,
     drain: Drain,
+    /// See [`Input::RemovalsKnown`].
+    are_removals_known: bool,
     /// Activity is to be shown at the end of this turn.
     is_activity_due: bool,
     /// When the last tick was, in milliseconds of the monotonic clock.
@@ -160,6 +163,7 @@ impl Hub {
             revocations: Revocations::default(),
             refusals: Refusals::default(),
             drain: Drain::default(),
+            are_removals_known: true,
             is_activity_due: false,
             ticked_ms: 0,
             swept_ms: 0,
@@ -224,6 +228,8 @@ impl Hub {
             Input::Mark(mark) => self.remote_mark(mark, out),
             Input::Typing(change) => self.remote_typing(change),
             Input::HubLost(hub) => self.hub_lost(hub),
+            Input::RemovalsKnown(are_known) => self.know_removals(are_known, out),
+            Input::CloseAll => self.close_all(out),
             Input::Tick => self.tick(out),
             Input::Drain => {
                 self.begin_drain();

@@ -11,7 +11,7 @@ use chat_auth::{
 };
 use chat_core::{RoomName, SessionId, Username};
 use chat_pictures::{PictureLimits, PictureQueue};
-use chat_shard::{ChatHandle, HandleParts, RoomInUse, Shards, now_ms};
+use chat_shard::{ChatHandle, ClusterFault, HandleParts, RoomInUse, Shards, now_ms};
 use chat_store::{
     AdministrationRepository, BotRepository, EventLog, FileRepository, OutgoingRepository, ProfileField,
     PushRepository, RoleChange, RoomRepository, SearchIndex, SessionRepository, SharedRepository, StoreError,
@@ -319,7 +319,11 @@ impl App {
             match check {
                 Ok(Ok(())) => {
                     self.store_health.answered(StoreUse::Requests, now);
-                    Ok(())
+                    match self.shards.unready() {
+                        None => Ok(()),
+                        Some(ClusterFault::Database) => Err(Unready::Silent),
+                        Some(ClusterFault::Clock) => Err(Unready::Clock),
+                    }
                 }
                 Ok(Err(error)) => {
                     self.store_health.failed(StoreUse::Requests, &error, now);

@@ -241,6 +241,8 @@ pub(crate) enum HttpError {
     Store(#[source] Arc<StoreError>),
     #[error("the server cannot reach its store, please try again in a moment")]
     StoreSilent,
+    #[error("the clock of the server is wrong, please try again in a moment")]
+    ClockFarOff,
     #[error("the server cannot find out who you are, please try again in a moment")]
     Identity(#[source] BoxError),
     #[error("something went wrong on the server")]
@@ -278,6 +280,7 @@ impl HttpError {
                 | Self::Stopping
                 | Self::Store(_)
                 | Self::StoreSilent
+                | Self::ClockFarOff
                 | Self::Post(_)
                 | Self::FileQuota(_)
                 | Self::DiskLow
@@ -434,6 +437,7 @@ impl HttpError {
             | Self::Stopping
             | Self::Store(_)
             | Self::StoreSilent
+            | Self::ClockFarOff
             | Self::HookSilent
             | Self::Identity(_)
             | Self::Files(_)
@@ -480,6 +484,7 @@ impl HttpError {
             | Self::Stopping
             | Self::Store(_)
             | Self::StoreSilent
+            | Self::ClockFarOff
             | Self::HookSilent
             | Self::Identity(_)
             | Self::Files(_)

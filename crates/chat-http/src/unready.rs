@@ -11,4 +11,6 @@ pub(crate) enum Unready {
     Store(Arc<StoreError>),
     /// It did not answer in time.
     Silent,
+    /// It works, and the clock of this server is far from that of the database.
+    Clock,
 }

@@ -201,7 +201,8 @@ impl Bus {
         self.push_to_all(|| Item::HubLost(hub));
     }
 
-    fn push_to_all(&self, item: impl Fn() -> Item) {
+    /// Pushes an item to all shards.
+    pub(crate) fn push_to_all(&self, item: impl Fn() -> Item) {
         self.inboxes.iter().for_each(|inbox| inbox.push(item()));
     }
 

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chat_cluster::{
-    BUS_FORMAT, BusEvent, Delivery, Heartbeat, Incarnation, Key, Lane, Message, Opened, Output, OwnPresence,
-    Peers, PeersOptions, Point, Record, Roster, RosterOptions, RosterOutput, Sequencer, SequencerOptions,
-    Writer, decode, encode,
+    BUS_FORMAT, BusEvent, ClockStanding, Delivery, Heartbeat, Incarnation, Key, Lane, Message, Opened, Output,
+    OwnPresence, Peers, PeersOptions, Point, Record, Roster, RosterOptions, RosterOutput, Sequencer,
+    SequencerOptions, Standing, Writer, decode, encode,
 };
 use chat_core::{Commit, PresenceChange, RoomChange, TypingChange, UserMark};
 use chat_store::{EventLog, FEED_BEAT_MS, FEED_KEPT_MS, Feed};
@@ -25,6 +25,7 @@ use crate::metrics::ClusterMetrics;
 use crate::options::ShardOptions;
 use crate::routing::{Origins, retried};
 use crate::server_bus::ServerBus;
+use crate::shared_inbox::Item;
 
 /// This server among those on its database.
 ///
@@ -66,6 +67,18 @@ struct State {
     is_snapshot_wanted: bool,
     /// Messages that go to the other servers through the database, at most `THROUGH_DATABASE_MAX`.
     through_database: VecDeque<Vec<u8>>,
+    /// What the shards know of this server's standing, and what was said of its clock.
+    standing: Standing,
+    clock: ClockStanding,
+}
+
+/// Why a server should get no new clients, though its store may work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClusterFault {
+    /// It does not know what the other servers have stored lately.
+    Database,
+    /// Its clock is far from that of the database.
+    Clock,
 }
 
 struct Answers {
@@ -96,6 +109,8 @@ impl Cluster {
             roster: Roster::new(own, RosterOptions::default()),
             is_snapshot_wanted: false,
             through_database: VecDeque::new(),
+            standing: Standing::Fine,
+            clock: ClockStanding::Fine,
         };
         let cluster = Arc::new(Self {
             log: Arc::clone(log),
@@ -132,6 +147,7 @@ impl Cluster {
         let has_duplicates = retried(&commit.receipts, wall_ms()).next().is_some();
         self.publish_record(&record);
         let mut state = self.state();
+        self.stand_down(&mut state);
         let (at, parts) = (record.at, record.parts.len());
         state.sequencer.commit(self.clock_ms(), record, has_duplicates);
         let outputs = state.outputs();
@@ -202,6 +218,11 @@ impl Cluster {
         }
     }
 
+    /// This server must start afresh.
+    pub(crate) fn fail(&self) {
+        self.failed.cancel();
+    }
+
     /// The time of new entries, in milliseconds since 1970 (UTC): that of the database's clock, so
     /// that all servers have one.
     pub(crate) fn now_ms(&self) -> u64 {
@@ -216,6 +237,7 @@ impl Cluster {
             () = stopping.cancelled() => {}
             () = self.keep_reading(feed) => {}
             () = self.keep_telling() => {}
+            () = self.keep_standing() => {}
         }
     }
 
@@ -411,11 +433,13 @@ impl Cluster {
     }
 
     async fn read(&self, feed: &dyn Feed, seen: &[Point]) {
+        let asked_ms = self.clock_ms();
         let read = feed.after(seen).await;
         self.metrics.feed_reads.inc();
         let now_ms = self.clock_ms();
         let mut state = self.state();
         let mut messages = Vec::new();
+        let is_answered = read.is_ok();
         match read {
             Ok(read) if read.epoch != self.log.epoch() => {
                 tracing::error!(
@@ -425,11 +449,15 @@ impl Cluster {
             }
             Ok(read) => {
                 let told_before = state.newest_control();
-                state.peers.rows(now_ms, &read.servers);
-                self.metrics.other_servers.set(state.peers.others() as u64);
-                self.has_others.store(state.peers.others() > 0, Ordering::Relaxed);
+                // Of a part, removals may be missing.
+                if read.page.is_whole {
+                    state.peers.rows(asked_ms, &read.servers);
+                    self.metrics.other_servers.set(state.peers.others() as u64);
+                    self.has_others.store(state.peers.others() > 0, Ordering::Relaxed);
+                }
                 state.roster.rows(now_ms, &read.servers);
                 self.perform_roster(&mut state, false);
+                self.compare_clocks(&mut state, feed.now_ms());
                 state.changes.extend(read.changes);
                 messages = read.messages;
                 state.sequencer.feed(now_ms, read.page);
@@ -453,11 +481,99 @@ impl Cluster {
         self.perform(&mut state, outputs);
         self.metrics.feed_waiting.set(state.sequencer.waiting_parts() as u64);
         state.forget_changes();
+        // Removals that were read are in the inboxes by now.
+        if is_answered {
+            self.stand(&mut state);
+        }
+    }
+
+    /// Whether this server should get no new clients, though its store may work.
+    pub(crate) fn unready(&self) -> Option<ClusterFault> {
+        let state = self.state();
+        if state.peers.standing(self.clock_ms()) >= Standing::NotReady {
+            return Some(ClusterFault::Database);
+        }
+        // Another server would take its clients.
+        (state.clock == ClockStanding::FarOff && state.peers.others() > 0).then_some(ClusterFault::Clock)
+    }
+
+    /// Tells the shards when the database has not answered for too long. Never resolves.
+    async fn keep_standing(&self) {
+        loop {
+            let next_ms = {
+                let mut state = self.state();
+                self.stand_down(&mut state);
+                state.peers.next_standing_ms(self.clock_ms())
+            };
+            // Answers come meanwhile, mostly; otherwise, each of them puts it off.
+            let due = match next_ms {
+                Some(next_ms) => self.started + Duration::from_millis(next_ms),
+                None => Instant::now() + STANDING_EVERY,
+            };
+            tokio::time::sleep_until(due).await;
+        }
+    }
+
+    /// Tells the shards if this server may do less than before.
+    fn stand_down(&self, state: &mut State) {
+        if state.peers.standing(self.clock_ms()) > state.standing {
+            self.stand(state);
+        }
+    }
+
+    /// Tells the shards what this server may do.
+    fn stand(&self, state: &mut State) {
+        let before = std::mem::replace(&mut state.standing, state.peers.standing(self.clock_ms()));
+        let now = state.standing;
+        if before == now {
+            return;
+        }
+        if (before == Standing::Fine) != (now == Standing::Fine) {
+            self.bus.push_to_all(|| Item::RemovalsKnown(now == Standing::Fine));
+        }
+        match now {
+            Standing::Fine => tracing::info!("what the other servers store is read again"),
+            Standing::RemovalsUnknown => {
+                tracing::warn!(
+                    "what the other servers store is not read in time: messages of closed rooms wait"
+                );
+            }
+            Standing::NotReady => tracing::error!("the database does not answer: this server is not ready"),
+            Standing::CloseSockets => {
+                tracing::error!("the database has not answered for long: this server closes all connections");
+                self.bus.push_to_all(|| Item::CloseAll);
+            }
+        }
+    }
+
+    /// Says once when this server's clock has gone wrong, and once when it is right again.
+    fn compare_clocks(&self, state: &mut State, db_ms: u64) {
+        let own_ms = wall_ms();
+        let before = std::mem::replace(&mut state.clock, state.peers.clock(own_ms, db_ms));
+        if before == state.clock {
+            return;
+        }
+        let ahead_ms = i128::from(own_ms) - i128::from(db_ms);
+        match state.clock {
+            ClockStanding::Fine => {
+                tracing::info!("the clocks of this server and of the database agree again")
+            }
+            ClockStanding::Off => {
+                tracing::warn!(ahead_ms, "the clocks of this server and of the database differ");
+            }
+            ClockStanding::FarOff => {
+                tracing::error!(
+                    ahead_ms,
+                    "the clocks of this server and of the database differ: beside other servers, this one is not ready"
+                );
+            }
+        }
     }
 
     /// Performs what the sequencer asks for. The state stays locked meanwhile: what two lanes commit
     /// is in the same order in all inboxes.
     fn perform(&self, state: &mut State, outputs: Vec<Output>) {
+        self.stand_down(state);
         for output in outputs {
             match output {
                 Output::Deliver(delivery) => self.deliver(state, delivery),
@@ -513,6 +629,9 @@ impl Cluster {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How often a server that has done all that it does without its database looks whether that is over.
+const STANDING_EVERY: Duration = Duration::from_secs(1);
 
 impl State {
     /// What the sequencer asks for now.

@@ -68,6 +68,10 @@ pub enum Item<C> {
     Typing(TypingChange),
     /// A hub, by its id, is gone, and its users with it.
     HubLost(u32),
+    /// Whether removals by other servers are known here on time.
+    RemovalsKnown(bool),
+    /// All clients have to be closed: this server can do nothing for them for now.
+    CloseAll,
     /// The oldest number that the log still keeps of each of these topics.
     Trimmed(Arc<[(Topic, u64)]>),
     /// These sessions have ended: their clients have to be closed.

@@ -134,6 +134,7 @@ pub use self::{
     causes::causes,
     change_error::ChangeError,
     clock::now_ms,
+    cluster::ClusterFault,
     files_hook::FilesHook,
     followers::{Entries, Followed},
     handle::{Author, ChatHandle, HandleParts, Post, PostError, Posted},

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::arrival::{Arrival, RoomInUse};
 use crate::bus::Bus;
 use crate::change_error::ChangeError;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterFault};
 use crate::followers::{Entries, Followers};
 use crate::log_writer::LogWriter;
 use crate::marks_writer::MarksWriter;
@@ -352,6 +352,12 @@ impl Shards {
     /// that lane is stored.
     pub fn last_append_failed(&self) -> bool {
         self.last_append_failed.load(Ordering::Relaxed) > 0
+    }
+
+    /// Why this server should get no new clients, as far as only its standing beside other servers
+    /// tells.
+    pub fn unready(&self) -> Option<ClusterFault> {
+        self.cluster.as_ref()?.unready()
     }
 
     /// Resolves when a shard or the log's writer has panicked. Its users have no other

@@ -106,6 +106,8 @@ impl<A> Turn<A> {
             Item::Mark(mark) => self.step(now, Input::Mark(&mark)),
             Item::Typing(change) => self.step(now, Input::Typing(&change)),
             Item::HubLost(hub) => self.step(now, Input::HubLost(hub)),
+            Item::RemovalsKnown(are_known) => self.step(now, Input::RemovalsKnown(are_known)),
+            Item::CloseAll => self.step(now, Input::CloseAll),
             Item::Trimmed(topics) => self.step(now, Input::Trimmed(&topics)),
             Item::Revoke(sessions) => {
                 for session in sessions.iter() {

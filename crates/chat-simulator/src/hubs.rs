@@ -519,6 +519,8 @@ impl World {
             | Item::Mark(_)
             | Item::Typing(_)
             | Item::HubLost(_)
+            | Item::RemovalsKnown(_)
+            | Item::CloseAll
             | Item::Trimmed(_)
             | Item::Other(_) => {}
         }

@@ -1,4 +1,4 @@
-use chat_cluster::{Peers, PeersOptions, ServerRow, Standing};
+use chat_cluster::{ClockStanding, Peers, PeersOptions, ServerRow, Standing};
 
 use crate::start;
 
@@ -62,9 +62,22 @@ fn the_lowest_format_alive_is_published() {
 #[test]
 fn an_unreachable_database_stops_a_server_in_steps() {
     let mut peers = peers();
+    assert_eq!(peers.standing(60_000), Standing::Fine, "nobody else removes members");
+    peers.rows(0, &[row(1, 0, 1), row(2, 0, 1)]);
     let standings = [999, 1_000, 9_999, 10_000, 59_999, 60_000].map(|now_ms| peers.standing(now_ms));
     use Standing::{CloseSockets, Fine, NotReady, RemovalsUnknown};
     assert_eq!(standings, [Fine, RemovalsUnknown, RemovalsUnknown, NotReady, NotReady, CloseSockets]);
-    peers.rows(60_000, &[row(1, 0, 1)]);
+    assert_eq!(peers.next_standing_ms(500), Some(1_000));
+    assert_eq!(peers.next_standing_ms(10_000), Some(60_000));
+    assert_eq!(peers.next_standing_ms(60_000), None);
+    peers.rows(60_000, &[row(1, 0, 1), row(2, 0, 1)]);
     assert_eq!(peers.standing(60_500), Fine);
+}
+
+#[test]
+fn a_clock_that_is_far_off_makes_a_server_unready() {
+    use ClockStanding::{FarOff, Fine, Off};
+    let standings = [50_000, 50_999, 51_000, 79_999, 80_000].map(|own_ms| peers().clock(own_ms, 50_000));
+    assert_eq!(standings, [Fine, Fine, Off, Off, FarOff]);
+    assert_eq!(peers().clock(20_000, 50_000), FarOff, "it may be behind");
 }

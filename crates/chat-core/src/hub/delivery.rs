@@ -23,6 +23,10 @@ impl Hub {
                     return;
                 }
                 let is_expected = entry.seq <= self.rooms[slot].committed() + 1;
+                if self.waits_for_removals(slot) {
+                    self.reads.note_lost(&entry.topic, entry.seq);
+                    return self.rooms.note_committed(slot, entry.seq);
+                }
                 match self.rooms.offer(slot, entry) {
                     Offer::Next | Offer::Known => {}
                     Offer::Hole => {

@@ -151,6 +151,10 @@ impl Hub {
         let Some(client) = self.clients.same(request.client) else { return };
         client.end_read();
         let id = request.client.id;
+        let page = page.filter(|_| match &request.page.of {
+            Place::Room(room) => !self.rooms.slot_of(room).is_some_and(|slot| self.waits_for_removals(slot)),
+            _ => true,
+        });
         match (&request.page.of, page) {
             (_, None) => {
                 let message = "the history cannot be read at this moment";

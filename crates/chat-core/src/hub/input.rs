@@ -112,6 +112,12 @@ pub enum Input<'a> {
     Typing(&'a TypingChange),
     /// Another hub is lost, before it put out that its clients left.
     HubLost(u32),
+    /// Whether this hub would know by now of a member that another server has removed from a room.
+    /// While it would not, entries of closed rooms wait. A hub begins with `true`.
+    RemovalsKnown(bool),
+    /// All clients are closed, and come back later, perhaps to another server
+    /// ([`CloseCode::TryAgainLater`](crate::CloseCode::TryAgainLater)).
+    CloseAll,
     /// Time has passed; see [`Hub::next_tick_ms`](crate::Hub::next_tick_ms).
     Tick,
     /// The server stops: each client is closed in a slot of its own.

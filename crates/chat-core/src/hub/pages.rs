@@ -76,6 +76,7 @@ impl Hub {
             Topic::Room(name) => match self.rooms.slot_of(name) {
                 Some(slot) => {
                     self.rooms.end_read(slot, id);
+                    let page = page.filter(|_| !self.waits_for_removals(slot));
                     self.room_page(slot, which, page, out)
                 }
                 None => Progress::Made,
@@ -92,7 +93,7 @@ impl Hub {
     /// Reads what a room is missing, unless that is being read.
     pub(super) fn catch_up_room(&mut self, slot: RoomSlot, out: &mut Outputs) {
         let room = &self.rooms[slot];
-        if !room.is_behind() || room.is_feed_being_read() {
+        if !room.is_behind() || room.is_feed_being_read() || self.waits_for_removals(slot) {
             return;
         }
         match room.top() {

@@ -16,6 +16,8 @@ pub enum PlantedBug {
     DeliverAfterLeave,
     /// A member who was removed from a closed room still gets its entries.
     DeliverAfterRemoval,
+    /// Entries of closed rooms are delivered although a removal may not be known yet.
+    RemovalsNotWaitedFor,
     /// Membership is checked when a client joins only: a room that is closed keeps the
     /// clients whose users are no members.
     CheckAtJoinOnly,

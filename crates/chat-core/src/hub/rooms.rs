@@ -95,6 +95,11 @@ impl Rooms {
         self.slab.iter().map(|(_, room)| room)
     }
 
+    /// The slots of all rooms.
+    pub(super) fn slots(&self) -> Vec<RoomSlot> {
+        self.slab.iter().map(|(slot, _)| RoomSlot(slot)).collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slab.len()
     }

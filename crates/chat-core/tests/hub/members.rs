@@ -434,3 +434,56 @@ fn an_answer_that_is_older_than_the_end_of_a_membership_shows_no_member() {
 fn administrator() -> Actor {
     Actor { user: name("alice"), is_administrator: true }
 }
+
+/// Another server may have removed bob, and this one would not know.
+#[test]
+fn entries_of_closed_rooms_wait_while_removals_are_not_known() {
+    let mut scenario = with_closed_room();
+    create(&mut scenario, "kitchen", Access::Open, &["bob"]);
+    let texts = |frames: &[serde_json::Value]| -> Vec<String> {
+        let texts = frames.iter().filter(|frame| frame["type"] == "message");
+        texts.map(|frame| frame["text"].to_string()).collect()
+    };
+    let bob = scenario.open_in_room("bob", ROOM);
+    let alice = scenario.open_in_room("alice", ROOM);
+    for client in [bob, alice] {
+        scenario.join(client, "kitchen");
+    }
+    scenario.turn(Input::RemovalsKnown(false));
+    for client in [bob, alice] {
+        scenario.frames(client);
+    }
+    scenario.send_v2(alice, ROOM, "1");
+    scenario.send_v2(alice, "kitchen", "open");
+    scenario.request(bob, json!({"type": "history", "room": ROOM, "ref": "h"}));
+    let frames = scenario.frames(bob);
+    assert_eq!(texts(&frames), ["\"open\""]);
+    assert!(frames.iter().any(|frame| frame["code"] == "unavailable"), "{frames:?}");
+    let frames = scenario.frames(alice);
+    assert_eq!(texts(&frames), ["\"open\""]);
+    assert_eq!(frames.iter().filter(|frame| frame["type"] == "ack").count(), 2, "it is stored: {frames:?}");
+    // A client that comes now gets nothing of the room either.
+    let late = scenario.open_v2("bob");
+    scenario.join(late, ROOM);
+    assert_eq!(texts(&scenario.frames(late)), [""; 0]);
+
+    // What was read brings the removal of bob.
+    scenario.change(&remove("bob"));
+    scenario.turn(Input::RemovalsKnown(true));
+    assert_eq!(texts(&scenario.frames(bob)), [""; 0]);
+    assert_eq!(texts(&scenario.frames(late)), [""; 0]);
+    assert_eq!(texts(&scenario.frames(alice)), ["\"1\""]);
+    scenario.send_v2(alice, ROOM, "2");
+    assert_eq!(texts(&scenario.frames(alice)), ["\"2\""]);
+}
+
+#[test]
+fn all_clients_are_sent_away_and_may_come_back() {
+    let mut scenario = with_closed_room();
+    let bob = scenario.open_in_room("bob", ROOM);
+    let old = scenario.open("alice", ROOM);
+    scenario.turn(Input::CloseAll);
+    assert_eq!([bob, old].map(|client| scenario.close_code(client)), [Some(1013); 2]);
+    let again = scenario.open_in_room("bob", ROOM);
+    assert_eq!(scenario.close_code(again), None);
+}

@@ -28,6 +28,7 @@ pub(super) async fn ready(call: Call) -> Result<Response<Body>, HttpError> {
     checking.await.map_err(HttpError::Task)?.map_err(|unready| match unready {
         Unready::Store(error) => HttpError::Store(error),
         Unready::Silent => HttpError::StoreSilent,
+        Unready::Clock => HttpError::ClockFarOff,
     })?;
     Ok(answer::json(StatusCode::OK, &Done::OK))
 }

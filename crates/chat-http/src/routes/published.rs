@@ -309,6 +309,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::Stopping
         | HttpError::Store(_)
         | HttpError::StoreSilent
+        | HttpError::ClockFarOff
         | HttpError::HookSilent
         | HttpError::Post(PostError::Unavailable)
         | HttpError::Identity(_)
@@ -442,6 +443,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::Stopping,
         HttpError::Store(StoreError::Unavailable { source: "".into() }.into()),
         HttpError::StoreSilent,
+        HttpError::ClockFarOff,
         HttpError::HookSilent,
         HttpError::Identity("".into()),
         HttpError::File(io()),
