@@ -14,13 +14,18 @@ use crate::{Incarnation, ServerRow};
 ///
 /// No lane appends on the new timeline before all servers that live have looked. Else a number
 /// could be given again under the old epoch to a client that knows the lost entry. A server that
-/// lives writes its row every 500 ms, so that one with an old row is not waited for: it looks when
-/// it comes back, and finds what is missing, then.
+/// lives writes its row every 500 ms; but while the database was away, nobody did. So all servers in
+/// the table are waited for during the first 5 s on a timeline, and those with a fresh row from then
+/// on. Another one looks when it comes back, and finds what is missing, then.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Failover {
     own: Incarnation,
     epoch: String,
     timeline: u32,
+    /// Since when this server knows the timeline.
+    since_ms: u64,
+    /// A lane lacks its newest commit there.
+    is_missing: bool,
     /// All commits that this server knows of are on the timeline.
     has_looked: bool,
     is_looking: bool,
@@ -60,11 +65,13 @@ can_be_planted!(Failover);
 
 impl Failover {
     /// A server that starts on a timeline, in an epoch: it has taken nothing yet.
-    pub fn new(own: Incarnation, timeline: u32, epoch: &str) -> Self {
+    pub fn new(now_ms: u64, own: Incarnation, timeline: u32, epoch: &str) -> Self {
         Self {
             own,
             epoch: epoch.to_owned(),
             timeline,
+            since_ms: now_ms,
+            is_missing: false,
             has_looked: true,
             is_looking: false,
             all_have_looked: false,
@@ -77,11 +84,13 @@ impl Failover {
 
     /// A lane has opened a session on this timeline, or a poll was answered there. To be called
     /// before anything is done in that session.
-    pub fn on_timeline(&mut self, timeline: u32) {
+    pub fn on_timeline(&mut self, now_ms: u64, timeline: u32) {
         if timeline == self.timeline || self.has_ended {
             return;
         }
         self.timeline = timeline;
+        self.since_ms = now_ms;
+        self.is_missing = false;
         self.all_have_looked = false;
         self.has_looked = planted!(self.planted, NewestNotLookedFor);
         self.is_looking = false;
@@ -89,7 +98,7 @@ impl Failover {
     }
 
     /// The table of servers and the epoch were read, on this timeline.
-    pub fn rows(&mut self, timeline: u32, epoch: &str, rows: &[ServerRow]) {
+    pub fn rows(&mut self, now_ms: u64, timeline: u32, epoch: &str, rows: &[ServerRow]) {
         if self.has_ended {
             return;
         }
@@ -98,9 +107,12 @@ impl Failover {
             self.outputs.push_back(FailoverOutput::Restart);
             return;
         }
-        self.on_timeline(timeline);
-        let lives = |row: &&ServerRow| !row.has_left && row.age_ms < self.fresh_row_ms;
-        let mut others = rows.iter().filter(lives).filter(|row| row.incarnation != self.own);
+        self.on_timeline(now_ms, timeline);
+        let is_new = now_ms < self.since_ms + self.fresh_row_ms;
+        let lives = |row: &&ServerRow| !row.has_left && (is_new || row.age_ms < self.fresh_row_ms);
+        // A program of before this rule looks on no timeline.
+        let takes_part = |row: &&ServerRow| row.looked != 0 && row.incarnation != self.own;
+        let mut others = rows.iter().filter(lives).filter(takes_part);
         // The barrier stays open: a server that starts later has nothing to look for.
         self.all_have_looked |= others.all(|row| row.looked == timeline);
         self.look();
@@ -113,7 +125,7 @@ impl Failover {
             return;
         }
         self.is_looking = false;
-        match are_all_there {
+        match are_all_there.map(|are_all_there| are_all_there && !self.is_missing) {
             Some(true) => {
                 self.has_looked = true;
                 self.outputs.push_back(FailoverOutput::Report { timeline });
@@ -123,10 +135,25 @@ impl Failover {
         }
     }
 
+    /// A lane lacks its newest acknowledged commit on a timeline.
+    pub fn missing(&mut self, timeline: u32) {
+        if timeline != self.timeline || self.has_ended || planted!(self.planted, NewestNotLookedFor) {
+            return;
+        }
+        self.is_missing = true;
+        self.has_looked = false;
+        self.look();
+    }
+
     /// Whether lanes may append now, on the timeline that they have a session on.
     pub fn may_append(&self, timeline: u32) -> bool {
         let may = self.has_looked && (self.all_have_looked || planted!(self.planted, NoBarrier));
         timeline == self.timeline && may && !self.has_ended
+    }
+
+    /// The timeline that the database was last seen on.
+    pub fn timeline(&self) -> u32 {
+        self.timeline
     }
 
     /// The timeline on which this server has looked, for its row; `None` before it has.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chat_cluster::{
-    BUS_FORMAT, BusEvent, ClockStanding, Delivery, Heartbeat, Incarnation, Key, Lane, Message, Opened, Output,
-    OwnPresence, Peers, PeersOptions, Point, Record, Roster, RosterOptions, RosterOutput, Sequencer,
+    BUS_FORMAT, BusEvent, ClockStanding, Delivery, Heartbeat, Incarnation, Key, Lane, Message, Opened,
+    Output, OwnPresence, Peers, PeersOptions, Point, Record, Roster, RosterOptions, RosterOutput, Sequencer,
     SequencerOptions, Standing, Writer, decode, encode,
 };
 use chat_core::{Commit, PresenceChange, RoomChange, TypingChange, UserMark};

@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use chat_core::{ChangeRefused, Draft, Receipt, Topic, WantedChange};
-use chat_store::EventLog;
+use chat_store::{EventLog, StoreError};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -266,6 +266,9 @@ impl Shared {
                 metrics.failures.inc();
                 let drafts = failure.drafts();
                 tracing::error!(error = %causes(&error), drafts, "messages could not be stored");
+                if let (Some(cluster), StoreError::ServerTwice) = (&self.cluster, &error) {
+                    cluster.fail();
+                }
                 self.count_failure(outage, started);
                 bus.publish_failure(failure);
             }

@@ -40,6 +40,10 @@ pub enum StoreError {
         /// The data, as in "a negative number".
         what: &'static str,
     },
+    /// Another process has stored something as this start of the server: this one is its copy, as of
+    /// a virtual machine that was cloned while it ran. End this process, and start it again.
+    #[error("another process has taken this server's place in the database: one is a copy of the other")]
+    ServerTwice,
     /// A server or another command uses the database: stop it first.
     #[error("the database {database} is in use by another server or command")]
     InUse {

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use chat_cluster::{Control, FeedStart, Incarnation, Lane, Point, Record, Sequencer, Writer};
 use chat_core::{Access, Draft, RoomChange, Topic};
 use chat_store::test_postgres::TestDatabase;
-use chat_store::{Ended, Feed, FeedRead, PostgresOptions, PostgresStore, Stores};
+use chat_store::{Ended, Feed, FeedRead, PostgresOptions, PostgresStore, StoreError, Stores};
 use common::proxy::{Fate, Proxy};
 use common::{
     TestStore, WithNonce as _, create, draft, edit, name, private, put, react, remove, room, room_name,
@@ -334,4 +334,47 @@ async fn the_clock_is_that_of_the_database() {
     assert!(feed(&store).now_ms().abs_diff(before) < 60_000);
     read_all(&store).await;
     assert!(feed(&store).now_ms().abs_diff(before) < 60_000);
+}
+
+/// A virtual machine was cloned: two processes are one start of a server.
+#[tokio::test]
+async fn the_copy_of_a_server_is_refused() {
+    let Some(store) = TestStore::postgres().await else { return };
+    append(&store, &[draft(&room("kitchen"), "alice", "first")]).await;
+    // The other process was faster.
+    run(&store, "INSERT INTO commits (writer, n, at, parts) SELECT writer, n + 1, at, parts FROM commits")
+        .await;
+    for _ in 0..2 {
+        let refused = store.log.append(&[draft(&room("kitchen"), "alice", "second")], 1).await;
+        assert!(matches!(refused, Err(StoreError::ServerTwice)), "{refused:?}");
+    }
+    assert_eq!(count(&store, "SELECT count(*) FROM entries").await, 1);
+}
+
+/// A process that is frozen in a transaction keeps others from its rooms for a second, not for as long
+/// as it is frozen. Here, its COMMIT is lost, and it waits.
+#[tokio::test]
+async fn a_frozen_server_holds_a_room_for_a_second() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let proxy = Proxy::before(&database).await;
+    let patient = Duration::from_secs(60);
+    let options = PostgresOptions { call_timeout: patient, attempt_timeout: patient, ..Default::default() };
+    let frozen = PostgresStore::open(&proxy.url(), options).await.unwrap();
+    let other = PostgresStore::open(&proxy.url(), options).await.unwrap();
+    let log: &dyn chat_store::EventLog = &frozen;
+    let drafts = [draft(&room("kitchen"), "alice", "frozen")];
+    proxy.next_commit(Fate::Lost);
+    let first = log.append(&drafts, 1);
+    let second = async {
+        while !proxy.has_applied_fate() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let drafts = [draft(&room("kitchen"), "bob", "other")];
+        chat_store::EventLog::append(&other, &drafts, 1).await
+    };
+    tokio::select! {
+        stored = second => assert_eq!(stored.unwrap().entries[0].seq, 1),
+        done = first => panic!("its connection is silent: {done:?}"),
+        () = tokio::time::sleep(Duration::from_secs(30)) => panic!("the room is still held"),
+    }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use chat_cluster::{FeedStart, Sequencer};
 use chat_core::{Draft, Outcome, Page, PageFrom, SessionId};
 use chat_store::test_postgres::{TestCluster, TestDatabase};
 use chat_store::{
@@ -384,4 +385,107 @@ async fn a_server_that_is_restarted_is_waited_for() {
         assert!(started && (outcome.is_ok() || took > Duration::from_secs(2)), "{outcome:?} after {took:?}");
     })
     .await;
+}
+
+/// A server, and how far it has read what is committed.
+struct Server {
+    store: PostgresStore,
+    sequencer: Sequencer,
+}
+
+impl Server {
+    async fn start(proxy: &Proxy) -> Self {
+        // What waits for the other server is refused soon.
+        let options = PostgresOptions { call_timeout: Duration::from_secs(1), ..quick() };
+        let store = PostgresStore::open(&proxy.url(), options).await.unwrap();
+        let feed = store.feed().unwrap();
+        let start = FeedStart { ..feed.start().clone() };
+        let sequencer = Sequencer::new(feed.incarnation(), &start, Default::default());
+        Self { store, sequencer }
+    }
+
+    /// Stores a message; returns its number.
+    async fn store(&mut self, text: &str) -> Result<u64, StoreError> {
+        let drafts = [draft(&room("kitchen"), "alice", text)];
+        let (commit, record) = self.store.append_recorded(&drafts, 1000).await?;
+        self.sequencer.commit(0, record.unwrap(), false);
+        Ok(commit.entries[0].seq)
+    }
+
+    /// Reads the feed, as often as it takes for an answer; returns the epoch there.
+    async fn read(&mut self) -> String {
+        let feed = self.store.feed().unwrap();
+        let seen: Vec<_> = self.sequencer.seen().collect();
+        for _ in 0..300 {
+            let _ = feed.beat().await;
+            if let Ok(read) = feed.after(&seen).await {
+                self.sequencer.feed(0, read.page);
+                return read.epoch;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the database does not answer");
+    }
+
+    /// Stores a message once that is possible.
+    async fn store_at_last(&mut self, text: &str) -> u64 {
+        let mut refused = None;
+        for _ in 0..30 {
+            self.read().await;
+            match self.store(text).await {
+                Ok(seq) => return seq,
+                Err(error) => refused = Some(error),
+            }
+        }
+        panic!("{text} cannot be stored: {refused:?}");
+    }
+}
+
+/// Two servers, whose database fails over twice: first to a standby that has everything, then to one
+/// that lacks a commit that only one of the servers knows of.
+#[tokio::test]
+async fn a_failover_that_lost_commits_ends_the_epoch_before_anybody_appends() {
+    let Some(first) = TestCluster::start() else { return };
+    let database = first.database(true);
+    let proxy = Proxy::before(&database).await;
+    let mut one = Server::start(&proxy).await;
+    let mut two = Server::start(&proxy).await;
+    assert_eq!(one.store("1").await.unwrap(), 1);
+    assert_eq!(two.store("2").await.unwrap(), 2);
+    let epoch = one.read().await;
+    assert_eq!(two.read().await, epoch);
+
+    let second = first.standby();
+    first.stop();
+    second.promote();
+    proxy.lead_to(second.socket_address());
+    assert_eq!(one.read().await, epoch, "nothing is lost");
+    let refused = one.store("too early").await;
+    assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "the other has not looked: {refused:?}");
+    assert_eq!(two.read().await, epoch);
+    assert_eq!(one.store_at_last("3").await, 3);
+    assert_eq!(two.store_at_last("4").await, 4);
+
+    let third = second.standby();
+    third.stop_following();
+    assert_eq!(one.store("lost").await.unwrap(), 5);
+    second.stop();
+    third.promote();
+    proxy.lead_to(third.socket_address());
+    assert_eq!(two.read().await, epoch, "this server has not heard of it");
+    let refused = two.store("number 5 again").await;
+    assert!(refused.is_err(), "under the old epoch: {refused:?}");
+    let refused = one.store("another 5").await;
+    assert!(refused.is_err(), "its lane lacks a commit: {refused:?}");
+    assert_eq!(one.read().await, epoch, "as it was when it looked");
+    let next = one.read().await;
+    assert_ne!(next, epoch);
+    assert_eq!(two.read().await, next);
+    for server in [&mut one, &mut two] {
+        assert!(server.store("of the old epoch").await.is_err());
+    }
+    // Both start afresh.
+    let mut one = Server::start(&proxy).await;
+    assert_eq!(one.store.epoch(), next);
+    assert_eq!(one.store_at_last("5 of the new epoch").await, 5);
 }

@@ -12,9 +12,9 @@ fn outputs(failover: &mut Failover) -> Vec<FailoverOutput> {
 
 /// Server 1 of two on timeline 1.
 fn in_service() -> Failover {
-    let mut failover = Failover::new(start(1), 1, "one");
+    let mut failover = Failover::new(0, start(1), 1, "one");
     assert!(!failover.may_append(1), "before the table was read");
-    failover.rows(1, "one", &[row(1, 0, 1), row(2, 0, 1)]);
+    failover.rows(0, 1, "one", &[row(1, 0, 1), row(2, 0, 1)]);
     assert!(failover.may_append(1));
     failover
 }
@@ -22,49 +22,55 @@ fn in_service() -> Failover {
 #[test]
 fn nobody_appends_before_all_servers_that_live_have_looked() {
     let mut failover = in_service();
-    failover.on_timeline(2);
+    failover.on_timeline(0, 2);
     assert_eq!(outputs(&mut failover), [FailoverOutput::Look { timeline: 2 }]);
     assert!(!failover.may_append(1) && !failover.may_append(2));
     assert_eq!(failover.reported(), None);
-    failover.rows(2, "one", &[row(1, 0, 1), row(2, 0, 1)]);
+    failover.rows(0, 2, "one", &[row(1, 0, 1), row(2, 0, 1)]);
     assert_eq!(outputs(&mut failover), [], "it looks already");
     failover.looked(2, None);
-    failover.rows(2, "one", &[row(1, 0, 1), row(2, 0, 1)]);
+    failover.rows(0, 2, "one", &[row(1, 0, 1), row(2, 0, 1)]);
     assert_eq!(outputs(&mut failover), [FailoverOutput::Look { timeline: 2 }], "once more");
     failover.looked(2, Some(true));
     assert_eq!(outputs(&mut failover), [FailoverOutput::Report { timeline: 2 }]);
     assert!(!failover.may_append(2), "the other server has not looked");
-    failover.rows(2, "one", &[row(1, 0, 2), row(2, 4_999, 1)]);
+    failover.rows(0, 2, "one", &[row(1, 0, 2), row(2, 4_999, 1)]);
     assert!(!failover.may_append(2));
-    failover.rows(2, "one", &[row(1, 0, 2), row(2, 0, 2)]);
+    failover.rows(0, 2, "one", &[row(1, 0, 2), row(2, 0, 2)]);
     assert!(failover.may_append(2) && !failover.may_append(1));
     // A server that starts later has nothing to look for.
-    failover.rows(2, "one", &[row(1, 0, 2), row(2, 0, 2), row(3, 0, 0)]);
+    failover.rows(0, 2, "one", &[row(1, 0, 2), row(2, 0, 2), row(3, 0, 0)]);
     assert!(failover.may_append(2));
 }
 
 #[test]
 fn a_dead_server_is_not_waited_for() {
     let mut failover = in_service();
-    failover.rows(2, "one", &[row(1, 0, 1), row(2, 5_000, 1)]);
+    failover.on_timeline(100, 2);
     failover.looked(2, Some(true));
+    // While the database was away, nobody could write a row.
+    failover.rows(5_099, 2, "one", &[row(1, 0, 2), row(2, 60_000, 1)]);
+    assert!(!failover.may_append(2));
+    failover.rows(5_100, 2, "one", &[row(1, 0, 2), row(2, 4_999, 1)]);
+    assert!(!failover.may_append(2), "it lives, and has not looked");
+    failover.rows(5_100, 2, "one", &[row(1, 0, 2), row(2, 5_000, 1)]);
     assert!(failover.may_append(2));
 }
 
 #[test]
 fn lost_commits_end_the_epoch_and_all_servers_start_afresh() {
     let (mut finder, mut other) = (in_service(), in_service());
-    finder.on_timeline(2);
+    finder.on_timeline(0, 2);
     finder.looked(2, Some(false));
     let end = FailoverOutput::EndEpoch { epoch: "one".to_owned() };
     assert_eq!(outputs(&mut finder), [FailoverOutput::Look { timeline: 2 }, end]);
     assert!(!finder.may_append(2));
     for failover in [&mut finder, &mut other] {
-        failover.rows(2, "two", &[row(1, 0, 1), row(2, 0, 1)]);
+        failover.rows(0, 2, "two", &[row(1, 0, 1), row(2, 0, 1)]);
         assert_eq!(outputs(failover), [FailoverOutput::Restart]);
         assert!(!failover.may_append(2));
-        failover.rows(2, "two", &[]);
-        failover.on_timeline(3);
+        failover.rows(0, 2, "two", &[]);
+        failover.on_timeline(0, 3);
         assert_eq!(outputs(failover), []);
     }
 }
@@ -72,13 +78,38 @@ fn lost_commits_end_the_epoch_and_all_servers_start_afresh() {
 #[test]
 fn an_answer_of_an_earlier_timeline_says_nothing() {
     let mut failover = in_service();
-    failover.on_timeline(2);
-    failover.on_timeline(3);
+    failover.on_timeline(0, 2);
+    failover.on_timeline(0, 3);
     failover.looked(2, Some(true));
     assert_eq!(
         outputs(&mut failover),
         [FailoverOutput::Look { timeline: 2 }, FailoverOutput::Look { timeline: 3 }]
     );
-    failover.rows(3, "one", &[row(1, 0, 1), row(2, 0, 3)]);
+    failover.rows(0, 3, "one", &[row(1, 0, 1), row(2, 0, 3)]);
     assert!(!failover.may_append(3));
+}
+
+#[test]
+fn a_server_of_before_the_rule_is_not_waited_for() {
+    let mut failover = in_service();
+    failover.on_timeline(0, 2);
+    failover.looked(2, Some(true));
+    failover.rows(0, 2, "one", &[row(1, 0, 2), row(2, 0, 0)]);
+    assert!(failover.may_append(2));
+}
+
+/// The sequencer had not taken the commit yet.
+#[test]
+fn what_only_a_lane_misses_ends_the_epoch_too() {
+    let mut failover = in_service();
+    failover.on_timeline(0, 2);
+    failover.looked(2, Some(true));
+    failover.rows(0, 2, "one", &[row(1, 0, 2), row(2, 0, 2)]);
+    failover.missing(2);
+    assert!(!failover.may_append(2));
+    let asked = outputs(&mut failover);
+    assert_eq!(asked.last(), Some(&FailoverOutput::Look { timeline: 2 }), "{asked:?}");
+    failover.looked(2, Some(true));
+    assert_eq!(outputs(&mut failover), [FailoverOutput::EndEpoch { epoch: "one".to_owned() }]);
+    assert!(!failover.may_append(2));
 }

@@ -54,7 +54,7 @@ enum Step {
 
 impl Failovers {
     fn node(&self, index: usize, timeline: u32, epoch: u8, commits: u8) -> Node {
-        let failover = Failover::new(start(index as u32 + 1), timeline, &epoch.to_string());
+        let failover = Failover::new(0, start(index as u32 + 1), timeline, &epoch.to_string());
         Node { epoch, failover, got: BTreeMap::new(), commits, asked: Vec::new() }
     }
 }
@@ -109,7 +109,7 @@ impl Model for Failovers {
                 world.timeline = 2;
                 world.log.truncate(world.replicated);
             }
-            Step::Connect(index) => world.nodes[index].failover.on_timeline(timeline),
+            Step::Connect(index) => world.nodes[index].failover.on_timeline(0, timeline),
             Step::Poll(index) => {
                 let row = |index: usize| ServerRow {
                     incarnation: start(index as u32 + 1),
@@ -119,7 +119,7 @@ impl Model for Failovers {
                     looked: world.looked[index],
                 };
                 let rows = [row(0), row(1)];
-                world.nodes[index].failover.rows(timeline, &epoch.to_string(), &rows);
+                world.nodes[index].failover.rows(0, timeline, &epoch.to_string(), &rows);
             }
             Step::Perform(index) => match world.nodes[index].asked.remove(0) {
                 FailoverOutput::Look { timeline: of } => {

@@ -240,8 +240,17 @@ async fn insert(
         .bind(parts)
         .bind(controls.flatten())
         .fetch_one(connection)
-        .await?;
+        .await
+        .map_err(
+            |error| if is_of_feed(&error) { StoreError::ServerTwice.into() } else { Failure::from(error) },
+        )?;
     Ok(inserted.number(0)? == new.len() as u64)
+}
+
+/// Whether the feed has a row already with the number of this commit. A lane commits one batch at a time,
+/// and knows its newest number, so that only a copy of this process can have written it.
+fn is_of_feed(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.constraint() == Some("commits_pkey"))
 }
 
 /// One column of many rows, as the array that a parameter needs.

@@ -25,9 +25,10 @@ impl Database {
         }
         // The server ends a statement when its client has given up.
         let statement_timeout = limits.attempt_timeout.as_millis().to_string();
+        let idle_timeout = limits.idle_in_transaction_timeout.as_millis().to_string();
         let options = options.options(SETTINGS).options([
             ("statement_timeout", statement_timeout.as_str()),
-            ("idle_in_transaction_session_timeout", statement_timeout.as_str()),
+            ("idle_in_transaction_session_timeout", idle_timeout.as_str()),
         ]);
         Self { options, connect_timeout: limits.connect_timeout }
     }

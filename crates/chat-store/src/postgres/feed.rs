@@ -1,7 +1,7 @@
 //! The feed: the table of servers, and a row for each commit.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,14 +10,16 @@ use chat_cluster::{
 };
 use chat_core::{Commit, Entry, Outcome, RoomChange, Topic};
 use serde_json::Value;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection as _, Row as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
+use uuid::Uuid;
 
 use super::database::Database;
 use super::failure::Failure;
 use super::feed_json::{changes_json, parse_changes};
+use super::gate::Gate;
 use crate::feed::{FEED_KEPT_MS, Feed, FeedRead, SERVER_LIVES_MS};
 use crate::rows::Columns as _;
 use crate::{Ended, StoreError, StoreFuture, columns};
@@ -35,6 +37,9 @@ pub(super) struct PostgresFeed {
     clock: Mutex<Clock>,
     /// The last message of other servers that was read.
     message: AtomicI64,
+    gate: Arc<Gate>,
+    /// The feed was read: a program that only beats looks for commits with its beats.
+    is_read: AtomicBool,
     ended: Arc<EndedHints>,
 }
 
@@ -49,6 +54,9 @@ pub(super) struct EndedHints {
 /// A start of a server that the database knows.
 pub(super) struct Registered {
     pub(super) incarnation: Incarnation,
+    /// The timeline of the database server, and the table of servers there.
+    pub(super) timeline: u32,
+    pub(super) rows: Vec<ServerRow>,
     start: FeedStart,
     clock: Clock,
     message: i64,
@@ -75,23 +83,27 @@ pub(super) async fn register(connection: &mut PgConnection, lanes: usize) -> Res
     let asked = Instant::now();
     let row = sqlx::query(START).fetch_one(&mut *connection).await?;
     sqlx::raw_sql("COMMIT").execute(connection).await?;
+    let rows = server_rows(row.text(0)?)?;
+    let timeline = timeline_of(row.number(4)?)?;
     let start = FeedStart {
-        servers: parse::<Vec<i64>>(row.text(0)?)?.into_iter().map(incarnation).collect::<Result<_, _>>()?,
+        servers: rows.iter().map(|row| row.incarnation).collect(),
         seen: parse::<Vec<(i64, i64)>>(row.text(1)?)?.into_iter().map(point).collect::<Result<_, _>>()?,
         db_ms: row.number(2)?,
     };
     let clock = Clock { db_ms: start.db_ms, asked };
-    Ok(Registered { incarnation: incarnation(columns::column(id))?, start, clock, message: row.integer(3)? })
+    let message = row.integer(3)?;
+    Ok(Registered { incarnation: incarnation(columns::column(id))?, timeline, rows, start, clock, message })
 }
 
 impl PostgresFeed {
     pub(super) fn new(
         registered: Registered,
         database: &Database,
+        gate: Arc<Gate>,
         answer_timeout: Duration,
         ended: Arc<EndedHints>,
     ) -> Self {
-        let Registered { incarnation, start, clock, message } = registered;
+        let Registered { incarnation, start, clock, message, .. } = registered;
         Self {
             incarnation,
             start,
@@ -102,6 +114,8 @@ impl PostgresFeed {
             beats_to_prune: AtomicU64::new(BEATS_FOR_A_PRUNE),
             clock: Mutex::new(clock),
             message: AtomicI64::new(message),
+            gate,
+            is_read: AtomicBool::new(false),
             ended,
         }
     }
@@ -184,6 +198,10 @@ impl Feed for PostgresFeed {
         Box::pin(self.in_time(async {
             let mut connection = self.connection().await?;
             sqlx::query(BEAT).bind(self.id()).execute(&mut connection).await?;
+            if self.gate.looked().is_none() && !self.is_read.load(Ordering::Relaxed) {
+                // Of what others have stored, this program has taken nothing.
+                self.read(&mut connection, &[], &[]).await?;
+            }
             let left = self.beats_to_prune.load(Ordering::Relaxed);
             let is_full = left == 0 && self.prune(&mut connection).await?;
             let next = if left == 0 { BEATS_FOR_A_PRUNE } else { left - 1 };
@@ -217,22 +235,17 @@ impl Feed for PostgresFeed {
         Box::pin(async move {
             let writers: Vec<i64> = seen.iter().map(|point| writer_column(point.writer)).collect();
             let numbers: Vec<i64> = seen.iter().map(|point| columns::column(point.n)).collect();
+            self.is_read.store(true, Ordering::Relaxed);
             let asked = Instant::now();
             let reading = async {
                 let mut connection = self.connection().await?;
-                let read = sqlx::query(AFTER).bind(&writers).bind(&numbers).bind(PAGE_ROWS as i64 + 1);
-                let read =
-                    read.bind(self.message.load(Ordering::Relaxed)).bind(self.id()).bind(MESSAGES_AT_ONCE);
-                let row = read.fetch_one(&mut connection).await?;
+                let answer = self.read(&mut connection, &writers, &numbers).await?;
                 self.keep(connection);
-                Ok(row)
+                Ok(answer)
             };
-            let row = self.in_time(reading).await?;
-            let epoch = row.text_or_null(0)?.ok_or(StoreError::Damaged { what: "no epoch" })?.to_owned();
+            let (row, epoch, servers) = self.in_time(reading).await?;
             let db_ms = row.number(1)?;
             *self.clock() = Clock { db_ms, asked };
-            let servers = parse::<Vec<ServerColumns>>(row.text(2)?)?;
-            let servers = servers.into_iter().map(server_row).collect::<Result<Vec<_>, _>>()?;
             let messages =
                 row.try_get(4).map_err(|_| StoreError::Damaged { what: "the messages of servers" })?;
             self.message.fetch_max(row.integer(5)?, Ordering::Relaxed);
@@ -256,6 +269,42 @@ impl Feed for PostgresFeed {
 }
 
 impl PostgresFeed {
+    /// Reads the feed after these points. On a timeline that is new to this server, they are also
+    /// looked for, and what follows from that is written.
+    async fn read(
+        &self,
+        connection: &mut PgConnection,
+        writers: &[i64],
+        numbers: &[i64],
+    ) -> Result<(PgRow, String, Vec<ServerRow>), Failure> {
+        let looked = self.gate.looked().map_or(0, i64::from);
+        let read = sqlx::query(AFTER).bind(writers).bind(numbers).bind(PAGE_ROWS as i64 + 1);
+        let message = self.message.load(Ordering::Relaxed);
+        let read = read.bind(message).bind(self.id()).bind(MESSAGES_AT_ONCE).bind(looked);
+        let row = read.fetch_one(&mut *connection).await?;
+        let epoch = row.text_or_null(0)?.ok_or(StoreError::Damaged { what: "no epoch" })?.to_owned();
+        let servers = server_rows(row.text(2)?)?;
+        let (timeline, missing) = (timeline_of(row.number(6)?)?, row.number(7)?);
+        if let Some(ended) = self.gate.read(timeline, &epoch, &servers, missing == 0) {
+            tracing::error!(
+                missing,
+                "another database server has taken over, and lacks messages that were stored: all numbers start anew"
+            );
+            sqlx::raw_sql("BEGIN; SET LOCAL synchronous_commit = on").execute(&mut *connection).await?;
+            let next = Uuid::new_v4().to_string();
+            sqlx::query(END_EPOCH).bind(ended).bind(next).execute(&mut *connection).await?;
+            sqlx::raw_sql("COMMIT").execute(&mut *connection).await?;
+        }
+        let own = servers.iter().find(|row| row.incarnation == self.incarnation);
+        if let (Some(own), Some(looked)) = (own, self.gate.looked())
+            && own.looked != looked
+        {
+            tracing::info!("another database server has taken over, and has all that this server knows of");
+            sqlx::query(LOOKED).bind(self.id()).bind(i64::from(looked)).execute(&mut *connection).await?;
+        }
+        Ok((row, epoch, servers))
+    }
+
     /// Adds a row of the feed to an answer.
     fn add(
         &self,
@@ -401,6 +450,12 @@ pub(super) async fn newest(connection: &mut PgConnection, writer: Writer) -> Res
     Ok(row.map(|row| row.number(0)).transpose()?.unwrap_or(0))
 }
 
+/// Whether a commit of this server is not in the database.
+pub(super) async fn is_missing(connection: &mut PgConnection, at: Point) -> Result<bool, Failure> {
+    let look = sqlx::query(LOOK).bind(vec![writer_column(at.writer)]).bind(vec![columns::column(at.n)]);
+    Ok(look.fetch_one(connection).await?.number(0)? > 0)
+}
+
 /// `kind, name, other, first, last`, and the writer and number of the commit before.
 type PartColumns = (i64, String, String, u64, u64, Option<i64>, Option<i64>);
 /// `writer, n, parts, controls`.
@@ -425,6 +480,14 @@ pub(super) fn point((writer, n): (i64, i64)) -> Result<Point, StoreError> {
 
 fn incarnation(id: i64) -> Result<Incarnation, StoreError> {
     u32::try_from(id).ok().and_then(Incarnation::new).ok_or(DAMAGED)
+}
+
+pub(super) fn timeline_of(number: u64) -> Result<u32, StoreError> {
+    u32::try_from(number).map_err(|_| DAMAGED)
+}
+
+fn server_rows(json: &str) -> Result<Vec<ServerRow>, StoreError> {
+    parse::<Vec<ServerColumns>>(json)?.into_iter().map(server_row).collect()
 }
 
 fn server_row((id, age_ms, has_left, bus_format, looked): ServerColumns) -> Result<ServerRow, StoreError> {
@@ -467,6 +530,40 @@ macro_rules! now {
 }
 pub(super) use now;
 
+/// The timeline of the database server: another one since a standby has taken over.
+/// (`pg_control_checkpoint` would tell it after the next checkpoint only.) Where a standby has not
+/// taken over, this is an error.
+macro_rules! timeline {
+    () => {
+        "('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint"
+    };
+}
+pub(super) use timeline;
+
+/// The table of servers, as JSON.
+macro_rules! table {
+    () => {
+        concat!(
+            "(SELECT coalesce(json_agg(json_build_array(s.id, ",
+            now!(),
+            " - s.seen_at, s.has_left, s.bus_format, s.looked) ORDER BY s.id), '[]')::text
+               FROM servers AS s)"
+        )
+    };
+}
+
+/// How many of the writers `$1` have not committed the numbers `$2`. The feed keeps the newest row of
+/// a writer as long as the row of its server; the servers whose rows are gone are those before the
+/// newest.
+macro_rules! look {
+    () => {
+        "(SELECT count(*) FROM unnest($1::bigint[], $2::bigint[]) AS known (writer, n)
+               WHERE (known.writer / 65536 > (SELECT coalesce(max(id), 0) FROM servers)
+                      OR EXISTS (SELECT FROM servers WHERE id = known.writer / 65536))
+                 AND NOT EXISTS (SELECT FROM commits AS c WHERE c.writer = known.writer AND c.n >= known.n))"
+    };
+}
+
 /// The writers of the servers `s`.
 macro_rules! writers {
     () => {
@@ -476,11 +573,18 @@ macro_rules! writers {
     };
 }
 
-const REGISTER: &str =
-    concat!("INSERT INTO servers (lanes, bus_format, seen_at) VALUES ($1, $2, ", now!(), ") RETURNING id");
+const REGISTER: &str = concat!(
+    "INSERT INTO servers (lanes, bus_format, seen_at, looked) VALUES ($1, $2, ",
+    now!(),
+    ", ",
+    timeline!(),
+    ") RETURNING id"
+);
 
 pub(super) const START: &str = concat!(
-    "SELECT (SELECT json_agg(id)::text FROM servers),
+    "SELECT ",
+    table!(),
+    ",
             (SELECT coalesce(json_agg(json_build_array(w.writer, newest.n)), '[]')::text
                FROM (",
     writers!(),
@@ -489,7 +593,9 @@ pub(super) const START: &str = concat!(
             ",
     now!(),
     ",
-            (SELECT coalesce(max(id), 0) FROM bus_messages)"
+            (SELECT coalesce(max(id), 0) FROM bus_messages),
+            ",
+    timeline!()
 );
 
 const BEAT: &str = concat!(
@@ -506,10 +612,9 @@ pub(super) const AFTER: &str = concat!(
             ",
     now!(),
     ",
-            (SELECT coalesce(json_agg(json_build_array(s.id, ",
-    now!(),
-    " - s.seen_at, s.has_left, s.bus_format, s.looked) ORDER BY s.id), '[]')::text
-               FROM servers AS s),
+            ",
+    table!(),
+    ",
             (SELECT coalesce(json_agg(json_build_array(r.writer, r.n, r.parts, r.controls)
                                       ORDER BY r.writer, r.n), '[]')::text
                FROM (",
@@ -519,7 +624,13 @@ pub(super) const AFTER: &str = concat!(
               CROSS JOIN LATERAL (SELECT c.writer, c.n, c.parts, c.controls FROM commits AS c
                       WHERE c.writer = w.writer AND c.n > coalesce(seen.n, 0)
                       ORDER BY c.n LIMIT $3) AS r),
-            coalesce(told.messages, '{}'), coalesce(told.last, 0)
+            coalesce(told.messages, '{}'), coalesce(told.last, 0), ",
+    timeline!(),
+    ", CASE ",
+    timeline!(),
+    " WHEN $7::bigint THEN 0 ELSE ",
+    look!(),
+    " END
        FROM (SELECT array_agg(m.message ORDER BY m.id) FILTER (WHERE m.server <> $5) AS messages,
                     max(m.id) AS last
                FROM (SELECT b.id, b.server, b.message FROM bus_messages AS b
@@ -545,6 +656,12 @@ const TELL: &str = concat!(
 );
 
 pub(super) const FORGET_MESSAGES: &str = concat!("DELETE FROM bus_messages WHERE at < ", now!(), " - $1");
+
+pub(super) const LOOK: &str = concat!("SELECT ", look!());
+
+const LOOKED: &str = "UPDATE servers SET looked = $2 WHERE id = $1";
+
+const END_EPOCH: &str = "UPDATE meta SET value = $2 WHERE key = 'epoch' AND value = $1";
 
 const NEWEST: &str = "SELECT n FROM commits WHERE writer = $1 ORDER BY n DESC LIMIT 1";
 

@@ -1,5 +1,6 @@
 //! A connection that stores batches.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chat_cluster::{Point, Record, Writer};
@@ -14,7 +15,9 @@ use super::database::Database;
 use super::deadline::Deadline;
 use super::failure::Failure;
 use super::feed;
+use super::gate::Gate;
 use super::pool::CLOSE_TIMEOUT;
+use crate::rows::Columns as _;
 use crate::{StoreError, rows};
 
 /// A connection that stores batches, one after the other.
@@ -30,6 +33,7 @@ use crate::{StoreError, rows};
 pub(super) struct Lane {
     writer: Writer,
     database: Database,
+    gate: Arc<Gate>,
     call_timeout: Duration,
     attempt_timeout: Duration,
     slot: Mutex<Slot>,
@@ -44,12 +48,18 @@ struct Slot {
     /// The number of the lane's newest commit. While a backend is abandoned, the next one may be
     /// committed, too.
     newest: u64,
+    /// The timeline on which it was found there, or committed.
+    timeline: u32,
+    /// Another process commits as this lane: see [`StoreError::ServerTwice`].
+    is_copied: bool,
     closed: bool,
 }
 
 struct Session {
     connection: PgConnection,
     backend: Backend,
+    /// The timeline of the database server: see [`Gate`].
+    timeline: u32,
 }
 
 /// The server's process for a session.
@@ -67,10 +77,16 @@ struct Unresolved {
 }
 
 impl Lane {
-    pub(super) fn new(writer: Writer, database: Database, options: &PostgresOptions) -> Self {
+    pub(super) fn new(
+        writer: Writer,
+        database: Database,
+        gate: Arc<Gate>,
+        options: &PostgresOptions,
+    ) -> Self {
         Self {
             writer,
             database,
+            gate,
             call_timeout: options.call_timeout,
             attempt_timeout: options.attempt_timeout,
             slot: Mutex::default(),
@@ -92,6 +108,7 @@ impl Lane {
             match deadline.attempt(self.attempt_timeout, attempt).await {
                 Ok(stored) => return Ok(stored),
                 Err(failure) => {
+                    slot.is_copied |= matches!(failure, Failure::Final(StoreError::ServerTwice));
                     if let Err(error) = deadline.pause(failure).await {
                         if unresolved.is_some() {
                             tracing::warn!(
@@ -134,6 +151,11 @@ impl Slot {
             self.session = Some(session);
             return Ok((commit, Some(record)));
         }
+        if !lane.gate.may_append(session.timeline) {
+            // A session with the server of before is of no use any more.
+            self.session = lane.gate.is_on(session.timeline).then_some(session);
+            return Err(Failure::passing(NOT_YET));
+        }
         self.abandoned = Some(session.backend.clone());
         let at = Point { writer: lane.writer, n: self.newest + 1 };
         let (commit, ending) = append::append(&mut session.connection, drafts, now_ms, at).await?;
@@ -165,12 +187,26 @@ impl Slot {
         if self.closed {
             return Err(StoreError::unavailable("the store was closed").into());
         }
+        if self.is_copied {
+            return Err(StoreError::ServerTwice.into());
+        }
         if let Some(session) = self.session.take() {
             return Ok(session);
         }
         let mut session = Session::open(&lane.database).await?;
         if let Some(abandoned) = &self.abandoned {
             session.end(abandoned).await?;
+        }
+        if self.timeline != session.timeline {
+            lane.gate.opened(session.timeline);
+            let newest = Point { writer: lane.writer, n: self.newest };
+            if self.newest > 0 && feed::is_missing(&mut session.connection, newest).await? {
+                lane.gate.missing(session.timeline);
+                return Err(Failure::passing("the database server that has taken over lacks commits"));
+            }
+            self.timeline = session.timeline;
+        }
+        if self.abandoned.is_some() {
             self.newest = feed::newest(&mut session.connection, lane.writer).await?;
             self.abandoned = None;
         }
@@ -181,12 +217,9 @@ impl Slot {
 impl Session {
     async fn open(database: &Database) -> Result<Self, Failure> {
         let mut connection = database.connect().await?;
-        let row =
-            sqlx::query("SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()")
-                .fetch_one(&mut connection)
-                .await?;
+        let row = sqlx::query(OPENED).fetch_one(&mut connection).await?;
         let backend = Backend { pid: rows::get(&row, 0)?, started: rows::get(&row, 1)? };
-        Ok(Self { connection, backend })
+        Ok(Self { connection, backend, timeline: feed::timeline_of(row.number(2)?)? })
     }
 
     /// Ends another session's backend; returns when it is gone.
@@ -207,6 +240,15 @@ impl Session {
         }
     }
 }
+
+const OPENED: &str = concat!(
+    "SELECT pid, backend_start::text, ",
+    feed::timeline!(),
+    " FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+);
+
+const NOT_YET: &str = "another database server has taken over: not all servers of the chat have looked yet \
+                       for what they know to be stored";
 
 /// The pause between two checks whether a backend is gone. Most are at the first.
 const END_PAUSE: Duration = Duration::from_millis(10);

@@ -12,6 +12,7 @@ mod failure;
 mod feed;
 mod feed_json;
 mod files;
+mod gate;
 mod lane;
 mod maintenance;
 mod names;
@@ -54,6 +55,7 @@ use database::Database;
 use ended_sessions::EndedSessions;
 use failure::Failure;
 use feed::{EndedHints, PostgresFeed, Registered};
+use gate::Gate;
 use lane::Lane;
 pub(crate) use maintenance::connect;
 use pool::Pool;
@@ -96,6 +98,9 @@ pub struct PostgresOptions {
     pub call_timeout: Duration,
     /// The time that one attempt may take, and each of its statements on the server.
     pub attempt_timeout: Duration,
+    /// The time that a transaction may wait for its next statement. A server that is frozen in one
+    /// holds the rooms that it has locked for as long.
+    pub idle_in_transaction_timeout: Duration,
     /// The time that opening a connection may take.
     pub connect_timeout: Duration,
     /// The time that a [`check`](EventLog::check) may take.
@@ -112,6 +117,7 @@ impl Default for PostgresOptions {
             readers_max: 4,
             call_timeout: Duration::from_secs(4),
             attempt_timeout: Duration::from_millis(2_500),
+            idle_in_transaction_timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
             check_timeout: Duration::from_millis(900),
         }
@@ -131,11 +137,13 @@ impl PostgresStore {
         let epoch = meta(&pool, "epoch", || Uuid::new_v4().to_string()).await?;
         search::prepare(&pool, &epoch).await?;
         let lane_hash = lane_hash(&pool).await?;
+        let gate = Arc::new(Gate::new(incarnation, start.timeline, &epoch, &start.rows));
         let writers = (0..lanes as u16).map(|lane| Writer { incarnation, lane: chat_cluster::Lane(lane) });
-        let lanes = writers.map(|writer| Lane::new(writer, database.clone(), &options)).collect();
+        let lanes =
+            writers.map(|writer| Lane::new(writer, database.clone(), Arc::clone(&gate), &options)).collect();
         let check_timeout = options.check_timeout;
         let ended = Arc::<EndedHints>::default();
-        let feed = PostgresFeed::new(start, &database, options.attempt_timeout, Arc::clone(&ended));
+        let feed = PostgresFeed::new(start, &database, gate, options.attempt_timeout, Arc::clone(&ended));
         let (indexer, ended_sessions) = (Indexer::new(), EndedSessions::new(database, ended));
         Ok(Self { epoch, lanes, lane_hash, feed, pool, indexer, ended_sessions, check_timeout })
     }
@@ -416,7 +424,8 @@ mod tests {
                 (oldest::CHANGES_AFTER, 2),
                 (oldest::MESSAGE_BEFORE, 3),
                 (feed::START, 0),
-                (feed::AFTER, 6),
+                (feed::AFTER, 7),
+                (feed::LOOK, 2),
                 (feed::PRUNE, 3),
                 (trim::FORGET, 2),
                 (append::LOCK, 3),
@@ -520,7 +529,7 @@ mod tests {
                 ];
                 let needs_order = !unordered.contains(&sql);
                 // There are few servers: all are looked at, and only then the rows of each.
-                let reads_all_servers = [feed::START, feed::AFTER, feed::PRUNE].contains(&sql);
+                let reads_all_servers = [feed::START, feed::AFTER, feed::LOOK, feed::PRUNE].contains(&sql);
                 if reads_all_servers {
                     assert!(!plan.iter().any(|step| step.contains("Seq Scan on commits")), "{plan:#?}");
                     continue;

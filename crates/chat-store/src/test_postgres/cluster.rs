@@ -53,6 +53,49 @@ impl TestCluster {
         Ok(cluster)
     }
 
+    /// Starts a standby of this server, which has what is committed by now and follows it. Commits do
+    /// not wait for it.
+    pub fn standby(&self) -> Self {
+        let programs = Programs::find().expect("they were found for this server");
+        let folder = std::env::temp_dir().join(new_name());
+        fs::create_dir(&folder).expect("a temporary folder");
+        programs.give(&folder);
+        let watchdog = watchdog(&programs, &folder);
+        let mut standby = Self { programs, folder, port: 0, watchdog };
+        let mut copy = standby.programs.command("pg_basebackup", &standby.folder);
+        copy.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres"]);
+        copy.args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-D"]).arg(standby.data());
+        let copied = copy.stderr(Stdio::piped()).output().expect("Postgres has pg_basebackup");
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        let started = (0..5).any(|_| {
+            standby.port = free_port();
+            standby.start_again()
+        });
+        assert!(started, "the standby does not start:\n{}", standby.log());
+        standby
+    }
+
+    /// Has a standby hear nothing any more of the server that it follows.
+    pub fn stop_following(&self) {
+        run(&self.address(), "ALTER SYSTEM SET primary_conninfo = ''".to_owned());
+        run(&self.address(), "SELECT pg_reload_conf()".to_owned());
+        let wait = "DO $$ BEGIN
+             WHILE EXISTS (SELECT FROM pg_stat_wal_receiver) LOOP PERFORM pg_sleep(0.02); END LOOP;
+         END $$";
+        run(&self.address(), wait.to_owned());
+    }
+
+    /// Has a standby take over, on a new timeline.
+    pub fn promote(&self) {
+        let promoted = self.pg_ctl().arg("promote").status();
+        assert!(promoted.is_ok_and(|status| status.success()), "the standby does not take over");
+    }
+
+    /// Where the server listens: `host:port`.
+    pub fn socket_address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// Creates a database, with this version's schema or empty.
     pub fn database(&self, migrated: bool) -> TestDatabase {
         let (name, template) = (new_name(), if migrated { "template1" } else { "template0" });

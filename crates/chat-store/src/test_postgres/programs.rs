@@ -37,9 +37,12 @@ impl Programs {
         Ok(Self { folder, user })
     }
 
-    /// A command for one of the programs, in a folder of their user.
+    /// A command for one of the programs, in a folder of their user. Where the folder of the programs
+    /// has only links to some, the others are in $PATH.
     pub(super) fn command(&self, program: &str, folder: &Path) -> Command {
-        self.as_their_user(Command::new(self.folder.join(program)), folder)
+        let path = self.folder.join(program);
+        let command = if path.exists() { Command::new(path) } else { Command::new(program) };
+        self.as_their_user(command, folder)
     }
 
     /// A command for a shell, with the rights of their user.

@@ -46,6 +46,8 @@ struct State {
     fate: Option<(Vec<u8>, Fate)>,
     /// New connections are cut at once.
     closed: bool,
+    /// Where new connections lead.
+    server: String,
 }
 
 impl Proxy {
@@ -54,8 +56,8 @@ impl Proxy {
         let server = format!("{}:{}", options.get_host(), options.get_port());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::<Mutex<State>>::default();
-        let accepting = tokio::spawn(accept(listener, server.clone(), Arc::clone(&state)));
+        let state = Arc::new(Mutex::new(State { server: server.clone(), ..State::default() }));
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&state)));
         Self { address, text: database.text.replacen(&server, &address.to_string(), 1), state, accepting }
     }
 
@@ -81,6 +83,11 @@ impl Proxy {
         self.state.lock().unwrap().fate.is_none()
     }
 
+    /// New connections lead to another database server, `host:port`.
+    pub(crate) fn lead_to(&self, server: String) {
+        self.state.lock().unwrap().server = server;
+    }
+
     pub(crate) fn refuse_new(&self, closed: bool) {
         self.state.lock().unwrap().closed = closed;
     }
@@ -103,11 +110,15 @@ impl State {
     }
 }
 
-async fn accept(listener: TcpListener, server: String, state: Arc<Mutex<State>>) {
+async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        if !state.lock().unwrap().closed {
-            connections.spawn(forward(client, server.clone(), Arc::clone(&state)));
+        let (closed, server) = {
+            let state = state.lock().unwrap();
+            (state.closed, state.server.clone())
+        };
+        if !closed {
+            connections.spawn(forward(client, server, Arc::clone(&state)));
         }
     }
 }
