@@ -25,7 +25,7 @@ pub(crate) const TOOLS: Component = Component {
 
 pub(crate) const BROWSER: Component = Component {
     name: "Chromium",
-    install: "apt-get install chromium-headless-shell, or set CHROMIUM to a browser's path",
+    install: "apt-get install chromium, or set CHROMIUM to a browser's path",
     find: || has_browser(),
 };
 
@@ -54,7 +54,7 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
 /// `cargo xtask screenshots`: takes new pictures and a new recording for the README.
 pub(crate) fn screenshots() -> ExitCode {
     perform(|| {
-        let mut command = browser_command(false)?;
+        let mut command = browser_command()?;
         command.arg(web().join("test/browser/screenshots.mjs"));
         Ok(vec![command])
     })
@@ -65,7 +65,7 @@ pub(crate) fn screenshots() -> ExitCode {
 /// as `phone-dark`. Each is checked by axe.
 fn gallery(name: &OsStr) -> ExitCode {
     perform(|| {
-        let mut command = browser_command(false)?;
+        let mut command = browser_command()?;
         command.env("GALLERY", target()?.join("gallery")).env("GALLERY_NAME", name);
         command.args(["--test", "--test-reporter=spec"]).arg(web().join("test/browser/gallery.mjs"));
         Ok(vec![command])
@@ -150,7 +150,7 @@ impl Selection {
 }
 
 fn scenarios(selection: &Selection) -> io::Result<Command> {
-    let mut command = browser_command(selection.is_headed)?;
+    let mut command = browser_command()?;
     command.arg(web().join("test/browser/run.mjs"));
     if selection.is_headed {
         let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| env::var_os(name).is_some());
@@ -182,8 +182,8 @@ fn escaped(text: &str) -> String {
 }
 
 /// Node, with the paths of the server, the tools and the browser.
-fn browser_command(is_visible: bool) -> io::Result<Command> {
-    let browser = browser(is_visible).ok_or_else(|| io::Error::other("there is no Chromium"))?;
+fn browser_command() -> io::Result<Command> {
+    let browser = browser().ok_or_else(|| io::Error::other("there is no Chromium"))?;
     let mut command = node_command()?;
     command.env("TEST_SERVER", target()?.join("debug/server")).env("TEST_TOOLS", tools()?);
     command.env("CHROMIUM", browser).current_dir(crate::root());
@@ -256,9 +256,8 @@ fn has_npm() -> bool {
 
 /// Whether there is a browser. As root on Debian it is installed first.
 fn has_browser() -> bool {
-    browser(false).is_some()
-        || (apt::install("Chromium", &["chromium-headless-shell", "fonts-noto-color-emoji"])
-            && browser(false).is_some())
+    browser().is_some()
+        || (apt::install("Chromium", &["chromium", "fonts-noto-color-emoji"]) && browser().is_some())
 }
 
 /// The Node in `PATH`, or the one that npm installed, if it is new enough.
@@ -307,14 +306,11 @@ fn npm(folder: &Path, arguments: &[&str]) -> bool {
 }
 
 /// The browser: `$CHROMIUM`, or a program in `PATH` with one of the usual names.
-fn browser(is_visible: bool) -> Option<PathBuf> {
+fn browser() -> Option<PathBuf> {
     let named = env::var_os("CHROMIUM").map(PathBuf::from);
     let path = env::var_os("PATH").unwrap_or_default();
-    // The first one needs a third less of the processor, and has no window.
-    let shell = (!is_visible).then_some("chromium-headless-shell");
-    let names =
-        shell.into_iter().chain(["chromium", "google-chrome", "google-chrome-stable", "chromium-browser"]);
-    let found = names.flat_map(|name| env::split_paths(&path).map(move |folder| folder.join(name)));
+    let names = ["chromium", "google-chrome", "google-chrome-stable", "chromium-browser"];
+    let found = names.iter().flat_map(|name| env::split_paths(&path).map(move |folder| folder.join(name)));
     named.into_iter().chain(found).find(|program| program.is_file())
 }
 
