@@ -77,8 +77,16 @@ const STEPS: &[Step] = &[
     Step::cargo(
         "simulator",
         &[
-            "run", "--profile", "simulate", "--package", "lanechat-simulator", "--features", "planted-bugs", "--",
-            "--seeds", "3000",
+            "run",
+            "--profile",
+            "simulate",
+            "--package",
+            "lanechat-simulator",
+            "--features",
+            "planted-bugs",
+            "--",
+            "--seeds",
+            "3000",
         ],
     ),
     // Each planted bug must be caught, or the simulator proves nothing.

@@ -113,7 +113,8 @@ scenario("a screen reader announces messages, and only the number of a flood", a
   await bob.page.bringToFront();
   await alice.say("good morning");
   await bob.page.waitForFunction(() => document.querySelector("#announcer")?.textContent?.includes("alice: good morning"));
-  for (let i = 0; i < 12; i += 1) await alice.say(`flood ${i}`);
+  // At once, which typing is not on a busy machine.
+  await Promise.all(Array.from({ length: 12 }, (_, i) => alice.call("POST", "/api/rooms/spoken/messages", { text: `flood ${i}` })));
   await bob.page.waitForFunction(() => /\d+ new/.test(document.querySelector("#announcer")?.textContent ?? ""));
   for (const [role, name] of [["navigation", "Conversations"], ["main", undefined], ["region", "Messages"], ["log", undefined]]) {
     assert.equal(await bob.page.getByRole(role, name ? { name, exact: true } : {}).count(), 1, role);
