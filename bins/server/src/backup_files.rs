@@ -24,7 +24,7 @@ pub(crate) struct Lacking {
 /// Adds the bytes of all stored files, of a server that may be running.
 pub(crate) async fn add_files(backup: &mut Backup, config: &Config) -> Result<Lacking, Box<dyn Error>> {
     let FilesOptions { location, data_dir, .. } = &config.http.files;
-    let files = &ObjectFiles::open_beside(location, data_dir).await?;
+    let files = &ObjectFiles::open(location, data_dir).await?;
     let (mut lacking, mut last) = (Lacking::default(), None);
     loop {
         let stored = backup.stored_files(last.as_ref(), FILES_AT_ONCE).await?;

@@ -21,7 +21,7 @@ use crate::file_bytes::FileBytes;
 use crate::location::FilesLocation;
 use crate::preview_locks::{PreviewLock, PreviewLocks};
 use crate::s3;
-use crate::spool::{self, SpoolFile, blocking};
+use crate::spool::{Spool, SpoolFile, blocking};
 use crate::upload::Upload;
 
 /// The bytes of all files, in a folder or in S3-compatible storage. Cloning increments a
@@ -39,8 +39,8 @@ struct Shared {
     /// What the names of all objects begin with.
     prefix: Name,
     kind: Kind,
-    /// Files on their way, on the disk of this machine.
-    spool: PathBuf,
+    /// Files on their way: on the disk of this machine, unless the folder is elsewhere.
+    spool: Spool,
     previews: PreviewLocks,
 }
 
@@ -77,39 +77,20 @@ const DELETING_MAX: usize = 8;
 
 impl ObjectFiles {
     /// Opens the place of the files, and makes its folder. Files on their way are kept in
-    /// `data_folder` where the place is no folder; those of an earlier process are removed.
+    /// `data_folder` where the place is no folder; those of processes that are gone are removed.
     ///
     /// # Errors
     ///
     /// [`FilesError`]. Storage is not asked yet.
     pub async fn open(location: &FilesLocation, data_folder: &Path) -> Result<Self, FilesError> {
-        Self::open_with(location, data_folder, spool::open).await
-    }
-
-    /// Opens the place of the files beside a server that may be running: its files on their way
-    /// stay.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`open`](Self::open).
-    pub async fn open_beside(location: &FilesLocation, data_folder: &Path) -> Result<Self, FilesError> {
-        Self::open_with(location, data_folder, |spool| std::fs::create_dir_all(spool)).await
-    }
-
-    async fn open_with(
-        location: &FilesLocation,
-        data_folder: &Path,
-        open_spool: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
-    ) -> Result<Self, FilesError> {
-        let (prefix, spool) = match location {
+        let (prefix, spools) = match location {
             FilesLocation::Folder(folder) => (Name::default(), folder.join(SPOOL)),
             FilesLocation::S3(location) => {
                 let prefix = Name::parse(&location.prefix).map_err(object_store::Error::from)?;
                 (prefix, data_folder.join("files").join(SPOOL))
             }
         };
-        let opened = spool.clone();
-        blocking(move || open_spool(&opened)).await?;
+        let spool = blocking(move || Spool::open(&spools)).await?;
         let (store, kind): (Arc<dyn ObjectStore>, _) = match location {
             FilesLocation::Folder(folder) => {
                 let store = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
@@ -134,7 +115,7 @@ impl ObjectFiles {
 
     /// The folder on this machine in which files on their way are written.
     pub fn spool_folder(&self) -> &Path {
-        &self.shared.spool
+        self.shared.spool.folder()
     }
 
     /// Whether a file that could not be kept may still appear later, because the storage
@@ -211,7 +192,7 @@ impl ObjectFiles {
             file.sync_all()?;
             Ok(guard)
         });
-        self.rename(written.await?, &self.spool_name(id, PREVIEW), &name).await
+        self.rename(written.await?, &self.spool_name(&format!("{id}{PREVIEW}")), &name).await
     }
 
     /// Deletes files and their previews, for good; those that do not exist count as
@@ -257,7 +238,7 @@ impl ObjectFiles {
         let name = self.name(id, "");
         let Kind::S3 { sending } = &self.shared.kind else {
             let spooled = file.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let spooled = Name::from_iter([SPOOL, spooled]);
+            let spooled = self.spool_name(spooled);
             return self.rename(file, &spooled, &name).await;
         };
         let _permit = sending.acquire().await.map_err(|error| FilesError::Io(io::Error::other(error)))?;
@@ -327,12 +308,13 @@ impl ObjectFiles {
         self.shared.prefix.clone().join(first_two(id)).join(format!("{id}{suffix}"))
     }
 
-    fn spool_name(&self, id: &FileId, suffix: &str) -> Name {
-        Name::from_iter([SPOOL, &format!("{id}{suffix}")])
+    /// The name, in the folder, of a file on its way.
+    fn spool_name(&self, file: &str) -> Name {
+        Name::from_iter([SPOOL, self.shared.spool.name(), file])
     }
 
     pub(crate) fn spool_path(&self, id: &FileId, suffix: &str) -> PathBuf {
-        self.shared.spool.join(format!("{id}{suffix}"))
+        self.shared.spool.folder().join(format!("{id}{suffix}"))
     }
 }
 

@@ -1,10 +1,102 @@
 //! Files on their way: in a folder of their own, until they are complete.
 
-use std::fs::File;
+use std::fs::{self, File, TryLockError};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use tokio::sync::Semaphore;
+
+/// The folder in which this process writes files on their way. Dropping this value removes it.
+///
+/// It is one of those of all servers that have the place of the files in common. Beside each is a file that
+/// its process keeps locked: what a process has left behind that is gone is removed by the next one.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    name: String,
+    folder: PathBuf,
+    lock_path: PathBuf,
+    _lock: File,
+}
+
+impl Spool {
+    /// Makes a folder in `all`, and removes what earlier processes have left there.
+    pub(crate) fn open(all: &Path) -> io::Result<Self> {
+        fs::create_dir_all(all)?;
+        // As random as the keys of a hash map.
+        let name = format!("{:016x}", RandomState::new().build_hasher().finish());
+        let lock_path = all.join(&name).with_extension(LOCK);
+        let lock = locked(&lock_path)?;
+        let folder = all.join(&name);
+        fs::create_dir(&folder)?;
+        let spool = Self { name, folder, lock_path, _lock: lock };
+        for entry in fs::read_dir(all)? {
+            let path = entry?.path();
+            if path.is_file() && path.extension().is_none_or(|extension| extension != LOCK) {
+                // Earlier versions had no folders for processes.
+                fs::remove_file(path)?;
+            } else {
+                remove_unless_locked(&path.with_extension(""))?;
+            }
+        }
+        Ok(spool)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The name of the folder in that of all.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next process.
+        let _ = fs::remove_dir_all(&self.folder).and_then(|()| fs::remove_file(&self.lock_path));
+    }
+}
+
+/// Makes and locks a file.
+fn locked(path: &Path) -> io::Result<File> {
+    loop {
+        let file = File::create(path)?;
+        file.lock()?;
+        // Before it was locked, another process may have taken it for one that was left behind.
+        if fs::metadata(path).is_ok_and(|found| file.metadata().is_ok_and(|own| own.ino() == found.ino())) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Removes the folder of a process that is gone, and its lock.
+fn remove_unless_locked(folder: &Path) -> io::Result<()> {
+    let lock_path = folder.with_extension(LOCK);
+    // Until this function returns, nobody else removes the same.
+    let _lock = match File::open(&lock_path) {
+        Ok(file) => match file.try_lock() {
+            Ok(()) => Some(file),
+            Err(TryLockError::WouldBlock) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    for gone in [fs::remove_dir_all(folder), fs::remove_file(&lock_path)] {
+        if let Err(error) = gone
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Ends the names of locks.
+const LOCK: &str = "lock";
 
 /// A file on its way. Dropping this value removes it.
 #[derive(Debug)]
@@ -41,15 +133,6 @@ impl Drop for SpoolFile {
     }
 }
 
-/// Makes the folder, and removes what a crash left in it.
-pub(crate) fn open(folder: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    for entry in std::fs::read_dir(folder)? {
-        std::fs::remove_file(entry?.path())?;
-    }
-    Ok(())
-}
-
 /// Runs file work on a thread that may block. The work is not cancelled when this future is
 /// dropped: its result is then dropped, so that guards in it still remove their files.
 ///
@@ -64,4 +147,40 @@ pub(crate) async fn blocking<T: Send + 'static>(
     static PERMITS: Semaphore = Semaphore::const_new(16);
     let _permit = PERMITS.acquire().await.map_err(io::Error::other)?;
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_processes_have_left_is_removed_and_what_others_write_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let all = root.path().join("incoming");
+        let names = || {
+            let mut names: Vec<_> = fs::read_dir(&all)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        let first = Spool::open(&all).unwrap();
+        let written = first.folder().join("file");
+        fs::write(&written, "a part").unwrap();
+        // A process that was killed, one that was killed before it had a folder, and an earlier version.
+        fs::create_dir(all.join("killed")).unwrap();
+        for left in ["killed/file", "killed.lock", "early.lock", "old", "old.clean"] {
+            fs::write(all.join(left), "").unwrap();
+        }
+        let second = Spool::open(&all).unwrap();
+        assert_eq!(fs::read(&written).unwrap(), b"a part");
+        let of = |spool: &Spool| [spool.name().to_owned(), format!("{}.lock", spool.name())];
+        let mut expected = [of(&first), of(&second)].concat();
+        expected.sort();
+        assert_eq!(names(), expected);
+        drop(first);
+        drop(second);
+        assert_eq!(names(), [""; 0]);
+    }
 }

@@ -192,9 +192,10 @@ impl Running {
     }
 }
 
-/// Files below the folder of the files, without its folders.
+/// Files below the folder of the files, without its folders and locks.
 fn objects(folder: &Path) -> usize {
     let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let entries = entries.filter(|path| path.extension().is_none_or(|extension| extension != "lock"));
     entries.map(|path| if path.is_dir() { objects(&path) } else { 1 }).sum()
 }
 

@@ -48,7 +48,7 @@ pub async fn acknowledged(socket: &mut Wire, mut frame: Value) -> Value {
     }
 }
 
-/// Files in the folder of the files, without its folders.
+/// Files in the folder of the files, without its folders and locks.
 fn stored(chat: &Chat) -> Vec<String> {
     let mut names = Vec::new();
     let mut folders = vec![chat.uploads.path().join("files")];
@@ -61,6 +61,7 @@ fn stored(chat: &Chat) -> Vec<String> {
             }
         }
     }
+    names.retain(|name| !name.ends_with(".lock"));
     names.sort();
     names
 }
