@@ -111,7 +111,7 @@ impl Context {
                 )
             }
         };
-        let page = page.trim_end_matches('/').to_owned();
+        let page = format!("{}{}", page.trim_end_matches('/'), config.http.base_path.as_str());
         let external_tokens = config.tokens.accept_external;
         Self { stores, http: config.http.clone(), external_tokens, page }
     }

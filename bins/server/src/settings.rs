@@ -437,7 +437,7 @@ mod tests {
     }
 
     /// The documented table is made from the settings. To write it again:
-    /// `UPDATE_DOCS=1 cargo test -p server`.
+    /// `UPDATE_DOCS=1 cargo test -p server --bin server settings`.
     #[test]
     fn every_setting_is_documented() {
         let mut table =
@@ -451,7 +451,10 @@ mod tests {
             let text = format!("{before}<!-- settings -->\n{table}<!-- end of settings -->{after}");
             std::fs::write(&path, text).unwrap();
         } else {
-            assert!(documented == table, "{DOCUMENT} is out of date: UPDATE_DOCS=1 cargo test -p server");
+            assert!(
+                documented == table,
+                "{DOCUMENT} is out of date: UPDATE_DOCS=1 cargo test -p server --bin server settings"
+            );
         }
     }
 

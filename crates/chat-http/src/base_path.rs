@@ -65,8 +65,10 @@ const PATH_MAX_BYTES: usize = 128;
 
 /// First parts of the paths of the chat itself: a host that takes the base off must not be
 /// misunderstood.
-const OWN: [&str; 12] =
-    ["api", "files", "uploads", "ws", "r", "u", "join", "password", "icons", "metrics", "healthz", "readyz"];
+const OWN: [&str; 13] = [
+    "api", "files", "uploads", "hooks", "ws", "r", "u", "join", "password", "icons", "metrics", "healthz",
+    "readyz",
+];
 
 #[cfg(test)]
 mod tests {

@@ -117,11 +117,11 @@ pub use bots::{
 pub use certificate_end::CertificateEnd;
 pub use chat::{Chat, StartError};
 // What hosts name in posts and hooks.
-pub use chat_core::{MessageText, RoomName, Topic, Username};
+pub use chat_core::{FileId, MessageText, Missed, Nonce, Page, PageFrom, Role, RoomName, Topic, Username};
 pub use chat_files::{FilesLocation, InvalidFilesUrl, S3Location};
 pub use chat_shard::{
     Author, BusSink, ChatHandle, Entries, Followed, HookFuture, HookSet, Hooks, Post, PostError, Posted,
-    Proposed, SHARDS_MAX, ServerBus, ShardOptions, Verdict,
+    Proposed, SHARDS_MAX, ServerBus, ShardOptions, StoredHook, Verdict,
 };
 pub use identity::{Identified, Identity, IdentityFuture, RequestHead};
 pub use oidc::OidcSignIn;

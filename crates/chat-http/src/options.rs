@@ -439,7 +439,7 @@ pub struct RegistrationLimits {
     /// Accounts from all addresses, at once and then within an hour; likewise.
     pub per_hour: u32,
     /// Accounts of the chat, with those that the operator makes; further ones are answered with
-    /// 403. `None`: any number.
+    /// 429. `None`: any number.
     pub accounts_max: Option<u64>,
 }
 
@@ -550,11 +550,10 @@ pub enum InvalidPublicUrl {
     /// The text is not an `http` or `https` URL with a host.
     #[error("the public URL must look like https://chat.example.org or http://192.0.2.1:8080")]
     NotAUrl,
-    /// The URL has a path, a query or a fragment. The page and its cookies need the whole
-    /// host.
+    /// The URL has a path, a query or a fragment.
     #[error(
         "the public URL must end after the host and port, as in https://chat.example.org: \
-         a path is not supported, the chat needs a host name of its own"
+         the path below which the chat is has a setting of its own, base_path"
     )]
     HasPath,
 }

@@ -38,7 +38,7 @@ struct Queue {
 pub enum Followed {
     /// An entry: a message, or a change of one.
     Entry(Arc<Entry>),
-    /// These entries are left out: the stream was full, another server stored them, or the answer
+    /// These entries are left out: the stream was full, only their numbers were heard of, or the answer
     /// to their commit was lost. They can be read with
     /// [`ChatHandle::page`](crate::ChatHandle::page), and are perhaps messages or changes.
     Missed(Missed),

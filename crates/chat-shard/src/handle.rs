@@ -219,8 +219,8 @@ impl ChatHandle {
         self.shared.parts.log.messages(topic, &MessagesFrom::Page(from), limits).await
     }
 
-    /// Follows a topic from now on: all entries that this server stores. The stream keeps up to
-    /// `max_bytes` of what is not taken, and names what it leaves out.
+    /// Follows a topic from now on: all entries, also those of other servers on the same database. The
+    /// stream keeps up to `max_bytes` of what is not taken, and names what it leaves out.
     pub fn entries(&self, topic: Topic, max_bytes: usize) -> Entries {
         self.shared.shards.follow(topic, max_bytes)
     }

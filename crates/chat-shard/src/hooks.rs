@@ -29,6 +29,8 @@ pub trait Hooks: Send + Sync {
     /// join of a connection and, over HTTP, before a user becomes a member (by oneself, by a member or
     /// by an invitation), creates the room, reads it or posts to it. A room that was joined before
     /// stays joined until the connection ends, and lists and counts of a member's rooms do not ask.
+    ///
+    /// It is asked only where [`judges_joins`](Self::judges_joins) returns `true`.
     fn may_join<'a>(&'a self, _user: &'a Username, _room: &'a RoomName) -> HookFuture<'a, bool> {
         Box::pin(async { true })
     }

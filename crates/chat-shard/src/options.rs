@@ -52,11 +52,11 @@ pub struct ShardOptions {
     /// A hub holds a mark back for at most a second, and both together are below the two
     /// seconds that the protocol allows.
     pub marks_every: Duration,
-    /// Is told which files nobody may read any more.
+    /// This hook is told which files nobody may read any more.
     pub files_taken_back: FilesHook,
-    /// Is told which entries are stored.
+    /// This hook is told which entries this server has stored.
     pub stored: StoredHook,
-    /// Judge messages and joins.
+    /// The hooks that judge messages and joins.
     pub hooks: HookSet,
     /// The time in which the hooks must answer; past it, nothing is stored. Shorter than the five
     /// seconds in which a hub gives a draft up.
