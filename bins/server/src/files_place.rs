@@ -50,17 +50,22 @@ pub(crate) async fn claim(location: &FilesLocation, stores: &Stores) -> Result<(
 fn folder_id(folder: &Path) -> io::Result<String> {
     fs::create_dir_all(folder)?;
     let path = folder.join(ID_FILE);
-    match File::create_new(&path) {
-        Ok(mut file) => {
-            writeln!(file, "{:032x}", rand::random::<u128>())?;
-            file.sync_all()?;
+    if !path.exists() {
+        // It appears with its content, whatever happens meanwhile, and of two servers one is the first.
+        let new = format!("{:032x}", rand::random::<u128>());
+        let written = folder.join(format!("{ID_FILE}.{new}"));
+        let mut file = File::create_new(&written)?;
+        writeln!(file, "{new}")?;
+        file.sync_all()?;
+        let linked = fs::hard_link(&written, &path);
+        fs::remove_file(&written)?;
+        match linked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
     }
     let id = fs::read_to_string(&path)?.trim().to_owned();
     if id.is_empty() {
-        // A crash came between its creation and its content, or another server is about to write it.
         return Err(io::Error::other(format!("the file {ID_FILE} is empty: remove it, and start again")));
     }
     Ok(id)

@@ -274,6 +274,8 @@ impl Roster {
         }
         let (from, counter, parts, at_s) = (part.from, part.counter, part.parts, part.at_s);
         peer.parts.insert(part.part, part);
+        // It is under way: to ask again would bring all of it once more.
+        peer.asked_ms = Some(now_ms);
         if peer.parts.len() < parts as usize {
             return;
         }

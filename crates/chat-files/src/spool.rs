@@ -33,11 +33,17 @@ impl Spool {
         let spool = Self { name, folder, lock_path, _lock: lock };
         for entry in fs::read_dir(all)? {
             let path = entry?.path();
-            if path.is_file() && path.extension().is_none_or(|extension| extension != LOCK) {
+            let removed = if path.is_file() && path.extension().is_none_or(|extension| extension != LOCK) {
                 // Earlier versions had no folders for processes.
-                fs::remove_file(path)?;
+                fs::remove_file(&path)
             } else {
-                remove_unless_locked(&path.with_extension(""))?;
+                remove_unless_locked(&path.with_extension(""))
+            };
+            match removed {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(file = %path.display(), %error, "an unfinished file cannot be removed");
+                }
+                _ => {}
             }
         }
         Ok(spool)
@@ -75,9 +81,9 @@ fn locked(path: &Path) -> io::Result<File> {
 /// Removes the folder of a process that is gone, and its lock.
 fn remove_unless_locked(folder: &Path) -> io::Result<()> {
     let lock_path = folder.with_extension(LOCK);
-    // Until this function returns, nobody else removes the same.
+    // Over NFS, a lock for one alone needs a file that is open for writing. Several may remove the same.
     let _lock = match File::open(&lock_path) {
-        Ok(file) => match file.try_lock() {
+        Ok(file) => match file.try_lock_shared() {
             Ok(()) => Some(file),
             Err(TryLockError::WouldBlock) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(error),

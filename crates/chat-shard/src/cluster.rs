@@ -286,6 +286,11 @@ impl Cluster {
                 return;
             }
         }
+        let is_for_now = matches!(message, Message::Typing { .. } | Message::Mark { .. });
+        if is_for_now && state.through_database.len() >= FOR_NOW_MAX {
+            // Who is present goes first: what is lost of that brings a whole snapshot.
+            return;
+        }
         if state.through_database.len() >= THROUGH_DATABASE_MAX {
             // What is lost is noticed by the numbers of deltas.
             state.through_database.pop_front();
@@ -379,7 +384,7 @@ impl Cluster {
         let mut beat_due_ms = 0;
         loop {
             let now_ms = self.clock_ms();
-            let (seen, next_ms) = {
+            let (is_wanted, next_ms) = {
                 let mut state = self.state();
                 state.sequencer.tick(now_ms);
                 if state.peers.next_poll_ms(now_ms) <= now_ms {
@@ -389,10 +394,14 @@ impl Cluster {
                 let outputs = state.outputs();
                 self.perform(&mut state, outputs);
                 let is_wanted = std::mem::take(&mut state.is_read_wanted);
-                let seen: Option<Vec<Point>> = is_wanted.then(|| state.sequencer.seen().collect());
                 let poll_ms = state.peers.next_poll_ms(now_ms);
-                (seen, state.sequencer.next_ms().map_or(poll_ms, |tick_ms| tick_ms.min(poll_ms)))
+                (is_wanted, state.sequencer.next_ms().map_or(poll_ms, |tick_ms| tick_ms.min(poll_ms)))
             };
+            if is_wanted {
+                // What is seen by now, and nothing older: after a failover, all of it is looked for.
+                let seen: Vec<Point> = self.state().sequencer.seen().collect();
+                self.read(feed, &seen).await;
+            }
             if beat_due_ms <= now_ms {
                 beat_due_ms = now_ms + FEED_BEAT_MS;
                 if let Err(error) = feed.beat().await {
@@ -400,15 +409,12 @@ impl Cluster {
                 }
             }
             self.tell_through_database(feed).await;
-            match seen {
-                Some(seen) => self.read(feed, &seen).await,
-                None => {
-                    let due_ms = next_ms.min(beat_due_ms);
-                    let due = self.started + Duration::from_millis(due_ms);
-                    tokio::select! {
-                        () = tokio::time::sleep_until(due) => {}
-                        () = self.wake.notified() => {}
-                    }
+            if !is_wanted {
+                let due_ms = next_ms.min(beat_due_ms);
+                let due = self.started + Duration::from_millis(due_ms);
+                tokio::select! {
+                    () = tokio::time::sleep_until(due) => {}
+                    () = self.wake.notified() => {}
                 }
             }
         }
@@ -669,5 +675,7 @@ impl State {
 const TELL_EVERY: Duration = Duration::from_millis(250);
 /// Messages that may wait to go through the database: a snapshot of half a million users in rooms.
 const THROUGH_DATABASE_MAX: usize = 1_024;
+/// Messages that may wait where one more says who types, or what a user has read on another device.
+const FOR_NOW_MAX: usize = 64;
 /// Messages that one statement takes.
 const TOLD_AT_ONCE: usize = 16;

@@ -43,8 +43,9 @@ pub(super) fn passes(code: &str) -> bool {
     // intervened, the server starts or stops.
     ["08", "40", "57"].iter().any(|class| code.starts_with(class))
         // Too many connections; a lock was not available; a read-only server after a
-        // failover; a plan from before the last migration.
-        || ["53300", "55P03", "25006", "0A000"].contains(&code)
+        // failover; a transaction that waited for its next statement for too long; a standby
+        // that has not taken over yet; a plan from before the last migration.
+        || ["53300", "55P03", "25006", "25P03", "55000", "0A000"].contains(&code)
 }
 
 #[cfg(test)]
@@ -53,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_restart_passes_and_a_full_disk_does_not() {
-        for code in ["57P01", "57P03", "57014", "08006", "40P01", "53300", "25006"] {
+        for code in ["57P01", "57P03", "57014", "08006", "40P01", "53300", "25006", "25P03", "55000"] {
             assert!(passes(code), "{code}");
         }
         // Full disk, wrong password, no such table, U+0000 in a text.

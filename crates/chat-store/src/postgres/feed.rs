@@ -198,7 +198,7 @@ impl Feed for PostgresFeed {
         Box::pin(self.in_time(async {
             let mut connection = self.connection().await?;
             sqlx::query(BEAT).bind(self.id()).execute(&mut connection).await?;
-            if self.gate.looked().is_none() && !self.is_read.load(Ordering::Relaxed) {
+            if self.gate.is_shut() && !self.is_read.load(Ordering::Relaxed) {
                 // Of what others have stored, this program has taken nothing.
                 self.read(&mut connection, &[], &[]).await?;
             }

@@ -39,6 +39,12 @@ impl Gate {
         self.failover().may_append(timeline)
     }
 
+    /// Whether lanes wait: somebody has to look first for what is known to be stored.
+    pub(super) fn is_shut(&self) -> bool {
+        let failover = self.failover();
+        !failover.may_append(failover.timeline())
+    }
+
     /// Whether this is the newest timeline that this server knows of.
     pub(super) fn is_on(&self, timeline: u32) -> bool {
         self.failover().timeline() == timeline

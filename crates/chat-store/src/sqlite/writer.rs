@@ -146,13 +146,14 @@ impl Writer {
             wal.push("-wal");
             is_done = std::fs::metadata(wal).is_ok_and(|wal| wal.len() == 0);
             if is_done {
+                // Whatever fails from here on, the cache of this connection is gone.
+                slot.batches = None;
                 let work = spawn_blocking(move || pages.overwrite(&found));
                 work.await.map_err(StoreError::unavailable)?.map_err(StoreError::unavailable)?;
             }
             sqlx::query("ROLLBACK").execute(&mut connection).await.map_err(failed)?;
             // The pages in the cache still have the copies.
             sqlx::query("PRAGMA shrink_memory").execute(&mut connection).await.map_err(failed)?;
-            slot.batches = None;
         }
         slot.connection = Some(connection);
         Ok(is_done.then_some(asked))
