@@ -31,9 +31,10 @@ async fn lock_holder(program: &mut PgConnection) -> Option<i32> {
 async fn a_command_that_needs_the_database_for_itself_sees_each_server() {
     let Some(database) = TestDatabase::migrated() else { return };
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let mut first = spawn(folders[0].path(), &database, &[]);
+    let files = ["--files-url", folders[0].path().to_str().unwrap()];
+    let mut first = spawn(folders[0].path(), &database, &files);
     first.until_ready().await;
-    let mut second = spawn(folders[1].path(), &database, &[]);
+    let mut second = spawn(folders[1].path(), &database, &files);
     second.until_ready().await;
     assert!(!second.log().contains("another server"), "{}", second.log());
     for server in [&mut first, &mut second] {
