@@ -14,7 +14,7 @@ pub trait Bus: Send + Sync {
     /// Whether there is a connection, as far as this server knows.
     fn is_up(&self) -> bool;
 
-    /// What it has done since its start, for metrics.
+    /// The counts of what this bus has done since its start, for metrics.
     fn counts(&self) -> BusCounts;
 }
 

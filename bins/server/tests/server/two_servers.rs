@@ -267,7 +267,7 @@ async fn the_last_message_of_a_killed_server_is_heard_on_the_other() {
         }
         one.kill().await;
         let acknowledged = talking.await.unwrap();
-        // What is committed by now, as a client learns who joins; a transaction that is under way
+        // The newest number is what a client that joins now is told; a transaction that is under way
         // at the kill ends within moments.
         tokio::time::sleep(Duration::from_millis(300)).await;
         let top = carol.enter_v2("kitchen").await.replay[0]["seq"].as_u64().unwrap();
@@ -386,7 +386,7 @@ async fn people_of_two_servers_see_each_other(flags: &[&str], mut nats: Option<N
     for server in [&one, &two] {
         until("each server sees the other", async || metric(server, "chat_other_servers").await == 1).await;
     }
-    // Who was there before this server knew of it is shown without a notice.
+    // Users who were there before this server knew of them are shown without a notice.
     let _dora = one.person("dora").await.enter_v2("kitchen").await;
     sees(&mut b, "dora", true).await;
 
@@ -405,13 +405,13 @@ async fn people_of_two_servers_see_each_other(flags: &[&str], mut nats: Option<N
         until("all count for both", async || online_in_kitchen(person).await == 3).await;
     }
 
-    // Who types, and what is read.
+    // A user who types, and what a user has read, are shown on the other server.
     a.send(&json!({ "type": "typing", "room": "kitchen", "active": true })).await;
     let typing = next_of(&mut b, "typing").await;
     assert_eq!((&typing["user"], &typing["active"]), (&json!("alice"), &json!(true)));
     let seq = store(&mut a, json!({ "type": "message", "room": "kitchen", "text": "hi" }), "hi").await;
     assert_eq!(next_of(&mut b, "message").await["seq"], seq);
-    // Who has written is a member, and has a mark.
+    // Whoever has written is a member of the room, and has a mark there.
     let seq = store(&mut b, json!({ "type": "message", "room": "kitchen", "text": "ho" }), "ho").await;
     b.send(&json!({ "type": "read", "room": "kitchen", "upto": seq })).await;
     loop {
@@ -430,7 +430,7 @@ async fn people_of_two_servers_see_each_other(flags: &[&str], mut nats: Option<N
             assert_eq!(online_in_kitchen(&bob).await, 3);
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        // Who comes is seen, without it and with it.
+        // A user who comes is seen on the other server, without NATS and with it.
         let _carol = one.person("carol").await.enter_v2("kitchen").await;
         sees(&mut b, "carol", true).await;
         nats.start_again().await;

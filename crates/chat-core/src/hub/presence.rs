@@ -152,7 +152,7 @@ impl Presence {
 }
 
 impl People {
-    /// Those who have a connection at this moment.
+    /// The users who have a connection at this moment.
     fn connected(&self) -> impl Iterator<Item = &Username> {
         self.by_name.iter().filter(|(_, person)| !person.connections.is_empty()).map(|(user, _)| user)
     }

@@ -467,7 +467,7 @@ fn entries_of_closed_rooms_wait_while_removals_are_not_known() {
     scenario.join(late, ROOM);
     assert_eq!(texts(&scenario.frames(late)), [""; 0]);
 
-    // What was read brings the removal of bob.
+    // The read of the feed brings the removal of bob.
     scenario.change(&remove("bob"));
     scenario.turn(Input::RemovalsKnown(true));
     assert_eq!(texts(&scenario.frames(bob)), [""; 0]);

@@ -1,7 +1,7 @@
 //! Statements on a connection whose calls return when they are done.
 //!
-//! sqlx runs SQLite on a thread of its own, and each statement and each row crosses over to it: a
-//! batch took 48 changes of threads for each message. These calls block, and are for threads that may.
+//! sqlx runs SQLite on a thread of its own, and each statement and each row crosses over to it
+//! (`docs/performance.md` has the context switches). These calls block, and are for threads that may.
 
 use std::ops::ControlFlow;
 
