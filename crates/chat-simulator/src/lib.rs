@@ -30,6 +30,7 @@
 //! | `files` | uploads, sweeps, and users who read files |
 //! | `apps`, `timelines` | users with the real client, and what their applications show |
 //! | `faults` | servers that crash and drain, partitions, outages, clocks, retention |
+//! | `failovers` | a standby that takes over and lacks commits, without hubs: a run of its own |
 //! | `oracle` | the checks of every step, and of the end |
 //! | `planted` | bugs on purpose: each must be caught |
 
@@ -37,6 +38,7 @@ mod acts;
 mod apps;
 mod calls;
 mod cluster;
+mod failovers;
 mod faults;
 mod files;
 mod hook;
@@ -57,6 +59,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use planted::Bug;
 
+use crate::failovers::Failovers;
 use crate::world::World;
 
 /// The settings of a run, beside its seed.
@@ -110,16 +113,26 @@ impl fmt::Display for Failure {
 /// A [`Failure`], if a check failed or a hub or client panicked.
 pub fn simulate_with_steps(seed: u64, settings: &Settings) -> Result<(Summary, Vec<String>), Failure> {
     let mut world = World::new(seed, settings);
-    let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
-    let outcome = outcome.unwrap_or_else(|panic| {
+    let outcome = or_panic(|| world.run());
+    let steps = world.take_trace();
+    let mut summary = match outcome {
+        Ok(summary) => summary,
+        Err(what) => return Err(Failure { seed, at_ms: world.now_ms, what, steps }),
+    };
+    let mut failovers = Failovers::new(seed, settings.bug);
+    match or_panic(|| failovers.run()) {
+        Ok(seen) => summary.seen.extend(seen),
+        Err(what) => return Err(Failure { seed, at_ms: failovers.now_ms(), what, steps: Vec::new() }),
+    }
+    Ok((summary, steps))
+}
+
+/// What a run returns; a panic is an error.
+fn or_panic<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().map(String::as_str);
         Err(format!("a panic: {}", message.or(panic.downcast_ref().copied()).unwrap_or("?")))
-    });
-    let steps = world.take_trace();
-    match outcome {
-        Ok(summary) => Ok((summary, steps)),
-        Err(what) => Err(Failure { seed: world.seed, at_ms: world.now_ms, what, steps }),
-    }
+    })
 }
 
 /// Runs one seed.

@@ -61,7 +61,6 @@ pub(crate) struct World {
     pub(crate) hasher: DefaultHasher,
     trace: Option<VecDeque<String>>,
     trace_max: usize,
-    pub(crate) seed: u64,
 }
 
 /// A server.
@@ -439,7 +438,6 @@ impl World {
             hasher: DefaultHasher::new(),
             trace: settings.trace.map(|_| VecDeque::new()),
             trace_max: settings.trace.unwrap_or(0),
-            seed,
         };
         for node in 0..NODES {
             let member = Member::new(&mut world.feed, world.now_ms, world.bug);

@@ -66,6 +66,9 @@ mod between_servers {
         that_answer_before_what_is_held: Bug::Cluster(PlantedBug::ReceiptBeforeHold),
         that_give_silent_servers_up: Bug::Cluster(PlantedBug::ExpireOnBusLoss),
         that_tell_snapshots_uncompared: Bug::Cluster(PlantedBug::SnapshotUncompared),
+        that_go_back_to_an_older_presence: Bug::Cluster(PlantedBug::StaleDeltaAfterSnapshot),
+        that_do_not_look_for_the_newest_commits: Bug::Cluster(PlantedBug::NewestNotLookedFor),
+        that_append_before_the_others_have_looked: Bug::Cluster(PlantedBug::NoBarrier),
     }
 }
 
