@@ -43,6 +43,7 @@ async function enter(user, room) {
     }
   };
   const chat = new Chat({ url: server.url, user, token: await signIn(server.url, user, PASSWORD), listener });
+  after(() => chat.end());
   chat.join(room);
   /** @param {string} text */
   const until = async (text) => {
@@ -58,6 +59,7 @@ test("a program keeps its messages across a restart of the server", { timeout: 1
     cwd: installed,
     stdio: ["pipe", "pipe", "inherit"],
   });
+  after(() => program.kill("SIGKILL"));
   let printed = "";
   program.stdout.on("data", (data) => (printed += data));
 

@@ -86,4 +86,4 @@ async fn send(server: SocketAddr, request: &str) -> io::Result<Answer> {
     tokio::time::timeout(TIMEOUT, answer).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(60);

@@ -393,7 +393,7 @@ async fn a_lane_does_not_wait_for_another() {
     let mut blocked = pin!(log.append(&blocked_drafts, 1));
     assert!(tokio::time::timeout(Duration::from_millis(200), &mut blocked).await.is_err());
     let free = [draft(&other, "alice", "d")];
-    let passed = tokio::time::timeout(Duration::from_millis(500), log.append(&free, 1)).await;
+    let passed = tokio::time::timeout(Duration::from_secs(3), log.append(&free, 1)).await;
     assert_eq!(passed.unwrap().unwrap().receipts.len(), 1);
     run(&mut program, "ROLLBACK").await;
     blocked.await.unwrap();
@@ -418,7 +418,8 @@ async fn a_statement_that_fails_for_good_stores_nothing_and_is_not_retried() {
         let start = Instant::now();
         let failed = store.log.append(&batch("lost"), 2).await;
         assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
-        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        // A call that is retried ends at its limit, after 4 s.
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
         assert_eq!(store.append(&batch("after"), 3).await[0], Outcome::Stored { seq: 3, at_ms: 3 });
         assert_eq!(texts(&store.all(&room("kitchen")).await), ["before", "before", "after", "after"]);
     }

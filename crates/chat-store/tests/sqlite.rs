@@ -359,9 +359,12 @@ async fn give_up_after<T>(time: Duration, future: impl Future<Output = T>) -> Op
 #[tokio::test]
 async fn an_append_dropped_at_any_moment_leaves_the_store_working() {
     let store = TestStore::sqlite().await;
-    let start = Instant::now();
-    store.append(&batch("whole"), 1).await;
-    let whole = start.elapsed();
+    let mut whole = Duration::MAX;
+    for round in 0..5 {
+        let start = Instant::now();
+        store.append(&batch(&format!("whole {round}")), 1).await;
+        whole = whole.min(start.elapsed());
+    }
     let mut dropped = 0;
     for round in 0..60 {
         let nonce = format!("{round}");

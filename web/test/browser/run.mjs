@@ -28,6 +28,9 @@ if (first.failed.size > 0) {
   }
 }
 
+// What a file that crashed has left running must not keep this from ending.
+process.stdout.write("", () => process.exit());
+
 /**
  * Runs files, and prints what happens in each.
  * @param {string[]} files
@@ -50,6 +53,8 @@ async function played(files, concurrency) {
       let text = "";
       for await (const part of events.compose(new spec())) text += part;
       process.stdout.write(`\n${path.basename(file)}\n${text}`);
+      // A file that failed outside its scenarios, as its server did not start, has its path as the name.
+      if (![...failed.values()].includes(of)) passed.add(file).add(path.resolve(file)).add(path.relative("", file));
     }
   };
   await Promise.all(Array.from({ length: concurrency }, play));

@@ -54,7 +54,7 @@ async fn a_server_that_was_killed_does_not_keep_the_next_one_waiting() {
         let mut server = spawn(folder.path(), &database, &[]);
         let started = Instant::now();
         server.until_ready().await;
-        assert!(started.elapsed() < Duration::from_secs(8), "{:?}: {}", started.elapsed(), server.log());
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}: {}", started.elapsed(), server.log());
         server.kill().await;
     }
 }

@@ -12,8 +12,9 @@ use tokio_tungstenite::MaybeTlsStream;
 
 on_every_setup!(a_removed_member_gets_nothing_more, who_is_no_member_is_out_when_a_room_is_closed);
 
-/// "Within a second", and another one for a busy machine.
-const BOUND: Duration = Duration::from_secs(2);
+/// The promise is a second; the rest is for a slow machine. That nothing is delivered afterwards is
+/// tested by numbers, not by time.
+const BOUND: Duration = Duration::from_secs(30);
 
 async fn call(person: &Person, method: &'static str, path: &str, body: &Value) -> Answer {
     let request = Request::new(method, path).header("Cookie", &person.cookie);
@@ -64,7 +65,10 @@ impl Load {
     /// Waits until this many further messages are stored.
     async fn runs(&self, messages: u64) {
         let start = self.top.load(Relaxed);
+        let begun = Instant::now();
         while self.top.load(Relaxed) < start + messages {
+            assert!(begun.elapsed() < Duration::from_secs(120), "the writers are too slow");
+            assert!(!self.tasks.iter().any(JoinHandle::is_finished), "a writer has stopped");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -37,7 +37,7 @@ async fn a_server_waits_for_its_postgres() {
     let started = Instant::now();
     let sentence = spawn(&["--database-wait-seconds", "0"]).complaint().await;
     assert!(sentence.starts_with("cannot open the database postgres://"), "{sentence}");
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 
     let mut server = spawn(&[]);
     server.until_logged("waiting for the database").await;
@@ -59,7 +59,7 @@ async fn a_wrong_database_or_user_is_not_waited_for() {
         let started = Instant::now();
         let sentence = Process::spawn(command).complaint().await;
         assert!(sentence.contains(words), "{sentence}");
-        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     }
 }
 
@@ -110,7 +110,7 @@ async fn a_signal_ends_a_start_that_waits_in_a_migration() {
         server.terminate().await;
         let started = Instant::now();
         assert!(server.ended().await.success(), "{}", server.log());
-        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
         other.close().await.unwrap();
         waiting(0).await;
     }

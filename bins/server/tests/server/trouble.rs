@@ -26,11 +26,11 @@ async fn a_message_that_cannot_be_stored_closes_its_senders_connection_only() {
     let started = Instant::now();
     sender.say("потеряно").await;
     assert_eq!(sender.close_code().await, Some(1013));
-    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     // The store waits a little longer than the sender; with a lock that is gone by
     // then, it would still store the message.
     while append_failures(&metrics(&server).await) == 0 {
-        assert!(started.elapsed() < Duration::from_secs(20), "the batch does not fail");
+        assert!(started.elapsed() < Duration::from_secs(60), "the batch does not fail");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
@@ -122,5 +122,5 @@ async fn descriptors_run_out_and_come_back() {
     drop(crowd);
     let freed = Instant::now();
     alice.get("/api/me").await.expect_ok();
-    assert!(freed.elapsed() < Duration::from_secs(5), "{:?}", freed.elapsed());
+    assert!(freed.elapsed() < Duration::from_secs(30), "{:?}", freed.elapsed());
 }

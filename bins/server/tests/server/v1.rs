@@ -357,7 +357,7 @@ async fn messages_above_the_rate_limit_are_delayed_and_not_lost(setup: Setup) {
     assert_eq!(from_alice, (40, 40));
     // 80 messages, 10 at once and then 50 a second, take at least 1.4 s.
     assert!(started.elapsed().as_millis() >= 1_200, "{:?}", started.elapsed());
-    assert!(bobs_position < 60, "others are not slowed down, but bob's message came {bobs_position}.");
+    assert!(bobs_position < 75, "others are not slowed down, but bob's message came {bobs_position}.");
 }
 
 /// Several hundred joins during traffic: each client receives an unbroken run of

@@ -82,7 +82,7 @@ async fn a_refused_registration_leaves_no_file() {
         let started = Instant::now();
         let reply = chat.register_with_avatar(username, "a.png", &avatar).await;
         assert_eq!(reply.refusal(), (400, sentence.to_owned()), "{username}");
-        assert!(started.elapsed() < Duration::from_secs(5), "{username}: {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(30), "{username}: {:?}", started.elapsed());
         assert_eq!(chat.files(), Vec::<String>::new(), "{username}");
     }
     let twice = [

@@ -7,6 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::harness::{Chat, FORM, Reply, form};
 
 const SHORT: Duration = Duration::from_millis(300);
+/// Less than the limits are by default.
+const DEFAULT: Duration = Duration::from_millis(4_500);
 
 #[tokio::test]
 async fn a_head_has_a_deadline() {
@@ -16,15 +18,15 @@ async fn a_head_has_a_deadline() {
         stream.write_all(start.as_bytes()).await.unwrap();
         let started = Instant::now();
         assert_ne!(Reply::read(&mut stream).await.status, 200);
-        assert!(started.elapsed() < 5 * SHORT, "{start:?}: {:?}", started.elapsed());
+        assert!(started.elapsed() < DEFAULT, "{start:?}: {:?}", started.elapsed());
     }
     // Single bytes do not extend the deadline.
     let mut stream = chat.connect().await;
     let started = Instant::now();
-    while stream.write_all(b"G").await.is_ok() && started.elapsed() < 10 * SHORT {
+    while stream.write_all(b"G").await.is_ok() && started.elapsed() < 2 * DEFAULT {
         tokio::time::sleep(SHORT / 10).await;
     }
-    assert!(started.elapsed() < 5 * SHORT, "{:?}", started.elapsed());
+    assert!(started.elapsed() < DEFAULT, "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -40,7 +42,7 @@ async fn a_body_has_a_deadline() {
         let reply = Reply::read(&mut stream).await;
         assert_eq!(reply.refusal(), (408, "the request came too slowly".to_owned()), "{path}");
         let took = started.elapsed();
-        assert!(took >= SHORT - Duration::from_millis(50) && took < 5 * SHORT, "{path}: {took:?}");
+        assert!(took >= SHORT - Duration::from_millis(50) && took < DEFAULT, "{path}: {took:?}");
     }
 }
 

@@ -138,6 +138,6 @@ async fn where_registration_is_closed_nothing_is_read() {
         chat.host()
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    let reply = tokio::time::timeout(Duration::from_secs(5), Reply::read(&mut stream)).await;
+    let reply = tokio::time::timeout(Duration::from_secs(30), Reply::read(&mut stream)).await;
     assert_eq!(reply.expect("a response without a body").refusal(), (403, CLOSED.to_owned()));
 }

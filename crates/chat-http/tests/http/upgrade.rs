@@ -66,7 +66,7 @@ async fn bytes_sent_with_the_handshake_are_not_lost() {
             assert_ne!(stream.read_buf(&mut received).await.unwrap(), 0, "closed");
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), echo).await.expect("the message comes back");
+    tokio::time::timeout(Duration::from_secs(30), echo).await.expect("the message comes back");
 }
 
 #[tokio::test]

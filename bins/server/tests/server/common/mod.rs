@@ -156,7 +156,7 @@ impl TestServer {
         let pid = self.pid().to_string();
         let killed = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
         assert!(killed.success());
-        tokio::time::timeout(Duration::from_secs(15), self.process.wait()).await.expect("it stops").unwrap()
+        tokio::time::timeout(Duration::from_secs(60), self.process.wait()).await.expect("it stops").unwrap()
     }
 
     pub(crate) async fn restart(&mut self) {

@@ -100,7 +100,9 @@ impl Person {
         request.headers_mut().insert("Cookie", self.cookie.parse().unwrap());
         let stream = TcpStream::connect(self.server).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let (stream, _) = client_async(request, MaybeTlsStream::Plain(stream)).await?;
+        let opening = client_async(request, MaybeTlsStream::Plain(stream));
+        let opening = tokio::time::timeout(Duration::from_secs(60), opening).await;
+        let (stream, _) = opening.expect("the upgrade is answered")?;
         Ok(Socket { stream, replay: Vec::new() })
     }
 }
