@@ -321,7 +321,7 @@ async fn through_an_outage(outage: impl AsyncFn(&TestCluster, &PostgresStore)) {
     }
     let page = all(&*store).await;
     check_sent(&page, &sent);
-    assert!(sent.iter().flatten().filter(|(_, is_stored)| *is_stored).count() > 50);
+    assert!(sent.iter().flatten().filter(|(_, is_stored)| *is_stored).count() >= 20);
     store.close().await;
 }
 
