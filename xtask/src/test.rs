@@ -98,7 +98,7 @@ const STEPS: &[Step] = &[
     // KILL behind a bad network; `cargo xtask prove` has the long runs.
     Step {
         program: Program { name: "prove", command: || prove::program("debug").map(Command::new) },
-        wants: &[POSTGRES],
+        wants: &[POSTGRES, NATS],
         is_behind_build: true,
         ..Step::cargo("prove", &["quick"])
     },

@@ -244,6 +244,23 @@ pub(crate) async fn finish(
     Ok((ledger, findings))
 }
 
+/// Ends a run of several servers on one database, as [`finish`] does with one.
+pub(crate) async fn finish_servers(
+    crowd: Crowd,
+    servers: &mut [Server],
+    timeout: Duration,
+) -> Result<(Ledger, Findings), Box<dyn std::error::Error>> {
+    let (names, rooms) = (crowd.names.clone(), crowd.rooms.clone());
+    let mut ledger = crowd.end(timeout).await;
+    tokio::time::sleep(MARKS_KEPT).await;
+    for server in &mut *servers {
+        server.kill().await?;
+    }
+    stored::read(&mut ledger, &servers[0].database(), &rooms, &names).await?;
+    let findings = ledger.check();
+    Ok((ledger, findings))
+}
+
 /// Ends a run like [`finish`], and looks for texts that were taken back: in what the server
 /// still answers to a member of all rooms with this cookie, and in the files of its store
 /// (of SQLite only if `files` is true: that takes a minute).

@@ -12,6 +12,7 @@ mod ledger;
 mod mount;
 mod proxy;
 mod raw;
+mod relay;
 mod remains;
 mod scenarios;
 mod server;
@@ -23,6 +24,7 @@ use clap::{Args, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::scenarios::Verdict;
+use crate::scenarios::cluster::Bus;
 use crate::server::Store;
 
 /// Proves the promises of the server on a real one.
@@ -35,8 +37,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Scenario {
-    /// `kill` and `webhooks` on SQLite and Postgres, for half a minute each, and `files` on SQLite:
-    /// part of `cargo xtask test`.
+    /// `kill` and `webhooks` on SQLite and Postgres, `files` on SQLite, and `cluster`, for half a minute
+    /// each: part of `cargo xtask test`.
     Quick,
     /// `kill -9` at random moments, behind a bad network.
     Kill(Workload),
@@ -48,6 +50,8 @@ enum Scenario {
     Pushes(Deliveries),
     /// The HTTP calls, as `docs/openapi.yaml` describes them; needs Schemathesis. Part of `cargo xtask test`.
     Api(Api),
+    /// Three servers on one Postgres: kills, frozen servers, cut networks, failovers.
+    Cluster(Cluster),
     /// Power cuts, on an ext4 of its own, while users talk and upload files; needs root.
     Cut(Workload),
     /// Forced retries: acknowledgements that do not arrive.
@@ -114,6 +118,19 @@ pub(crate) struct Workload {
     /// Whether the files of SQLite are searched for what was taken back, a minute later.
     #[arg(skip = true)]
     pub(crate) files: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Cluster {
+    /// The store is Postgres.
+    #[command(flatten)]
+    pub(crate) workload: Workload,
+    /// What carries news between the servers, beside the database.
+    #[arg(long, value_enum, default_value = "nats")]
+    pub(crate) bus: Bus,
+    /// Failovers to a synchronous standby, between the kills.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) failovers: usize,
 }
 
 #[derive(Args)]
@@ -206,6 +223,7 @@ async fn run(scenario: Scenario) -> Result<Vec<Verdict>, Box<dyn Error>> {
         Scenario::Quick => return scenarios::quick().await,
         Scenario::All => return scenarios::all().await,
         Scenario::Kill(workload) => scenarios::kill::kill(&workload).await?,
+        Scenario::Cluster(options) => scenarios::cluster::cluster(&options).await?,
         Scenario::Files(options) => scenarios::files::files(&options).await?,
         Scenario::Webhooks(options) => scenarios::deliveries::webhooks(&options).await?,
         Scenario::Pushes(options) => scenarios::deliveries::pushes(&options).await?,

@@ -69,11 +69,16 @@ enum Fate {
 
 impl Proxy {
     pub(crate) async fn start(server: SocketAddr, faults: Faults, seed: u64) -> io::Result<Self> {
+        Self::to_any(vec![server], faults, seed).await
+    }
+
+    /// In front of several servers: each connection is one to any of them.
+    pub(crate) async fn to_any(servers: Vec<SocketAddr>, faults: Faults, seed: u64) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let counts = Arc::<Counts>::default();
         let (faults, changes) = watch::channel(faults);
-        let task = tokio::spawn(accept(listener, server, changes, Arc::clone(&counts), seed));
+        let task = tokio::spawn(accept(listener, servers, changes, Arc::clone(&counts), seed));
         Ok(Self { address, counts, faults, task })
     }
 
@@ -91,7 +96,7 @@ impl Drop for Proxy {
 
 async fn accept(
     listener: TcpListener,
-    server: SocketAddr,
+    servers: Vec<SocketAddr>,
     faults: watch::Receiver<Faults>,
     counts: Arc<Counts>,
     seed: u64,
@@ -105,6 +110,7 @@ async fn accept(
         while connections.try_join_next().is_some() {}
         let mut rng = Rng::for_part(seed, number);
         let fate = fate(*faults.borrow(), &mut rng);
+        let server = servers[rng.index(servers.len())];
         counts.connections.fetch_add(1, Ordering::Relaxed);
         connections.spawn(connection(client, server, fate, rng, faults.clone(), Arc::clone(&counts)));
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod clocks;
+pub(crate) mod cluster;
 pub(crate) mod cut;
 pub(crate) mod database_away;
 pub(crate) mod deliveries;
@@ -15,14 +16,16 @@ pub(crate) mod resume;
 pub(crate) mod retry;
 pub(crate) mod slow_readers;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use self::cluster::Bus;
 use crate::ledger::Findings;
 use crate::server::Store;
-use crate::{Deliveries, Everyone, Files, Resume, Retry, Workload};
+use crate::{Cluster, Deliveries, Everyone, Files, Resume, Retry, Workload};
 
 /// The result of a scenario, in one line.
 pub(crate) enum Verdict {
@@ -59,6 +62,8 @@ pub(crate) async fn quick() -> Result<Vec<Verdict>, Box<dyn Error>> {
     for store in [Store::Sqlite, Store::Postgres] {
         verdicts.push(deliveries::webhooks(&Deliveries { store, kills: 3, seed: None }).await?);
     }
+    let workload = Workload { kills: 3, rate: 150.0, minutes: 0.5, ..Workload::default() };
+    verdicts.push(cluster::cluster(&Cluster { workload, bus: Bus::Nats, failovers: 0 }).await?);
     Ok(verdicts)
 }
 
@@ -70,6 +75,10 @@ pub(crate) async fn all() -> Result<Vec<Verdict>, Box<dyn Error>> {
         verdicts.push(files::files(&Files { store, kills: 40, seed: None }).await?);
         verdicts.push(deliveries::webhooks(&Deliveries { store, kills: 25, seed: None }).await?);
         verdicts.push(deliveries::pushes(&Deliveries { store, kills: 25, seed: None }).await?);
+    }
+    for bus in [Bus::Nats, Bus::None] {
+        let workload = Workload { kills: 60, ..Workload::default() };
+        verdicts.push(cluster::cluster(&Cluster { workload, bus, failovers: 3 }).await?);
     }
     verdicts.push(cut::cut(&Workload { kills: 5, ..Workload::default() }).await?);
     verdicts.push(retry::retry(&Retry { retries: 10_000, store: Store::Sqlite }).await?);
@@ -114,17 +123,22 @@ impl Workload {
     }
 }
 
-/// Prints the counts of a check and the first violations.
+/// Prints the counts of a check and the first violations of each kind.
 pub(crate) fn print_findings(findings: &Findings) {
     println!("  {}", findings.counts);
     for error in &findings.unexpected {
         println!("  unexpected: {error}");
     }
-    for violation in findings.violations.iter().take(20) {
-        println!("  {:?}: {}", violation.kind, violation.description);
+    let mut shown = BTreeMap::new();
+    for violation in &findings.violations {
+        let count: &mut usize = shown.entry(violation.kind).or_default();
+        *count += 1;
+        if *count <= 5 {
+            println!("  {:?}: {}", violation.kind, violation.description);
+        }
     }
-    if findings.violations.len() > 20 {
-        println!("  and {} more", findings.violations.len() - 20);
+    for (kind, count) in shown.into_iter().filter(|(_, count)| *count > 5) {
+        println!("  {kind:?}: {} more", count - 5);
     }
 }
 

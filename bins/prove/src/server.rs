@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     /// A program in front of the server that executes it (`prlimit …`).
     pub(crate) wrapper: Vec<String>,
     pub(crate) env: Vec<(OsString, OsString)>,
+    /// A Postgres that is there; `None`: one of its own.
+    pub(crate) database_url: Option<String>,
     /// The data folder; `None`: in a temporary folder.
     pub(crate) data: Option<PathBuf>,
 }
@@ -56,7 +58,7 @@ impl Plan {
     pub(crate) fn new(store: Store, shards: usize) -> Self {
         let flags = ["--message-rate", "off", "--ping-interval-seconds", "2", "--idle-timeout-seconds", "20"];
         let flags = flags.map(str::to_owned).to_vec();
-        Self { store, shards, flags, wrapper: Vec::new(), env: Vec::new(), data: None }
+        Self { store, shards, flags, wrapper: Vec::new(), env: Vec::new(), database_url: None, data: None }
     }
 
     pub(crate) fn flags(mut self, flags: &[&str]) -> Self {
@@ -69,6 +71,7 @@ impl Server {
     /// Starts a server with empty data. `None`: this machine lacks the store.
     pub(crate) async fn start(plan: Plan) -> Result<Option<Self>, Box<dyn Error>> {
         let cluster = match plan.store {
+            _ if plan.database_url.is_some() => None,
             Store::Sqlite | Store::Memory => None,
             Store::Postgres => match tokio::task::block_in_place(TestCluster::start) {
                 Some(cluster) => Some(cluster),
@@ -85,10 +88,15 @@ impl Server {
 
     /// The database of the server.
     pub(crate) fn database(&self) -> DatabaseUrl {
-        match &self.database {
-            Some(database) => database.url.clone(),
+        match self.database_url() {
+            Some(url) => DatabaseUrl::parse(url).expect("servers started with it"),
             None => DatabaseUrl::Sqlite(self.data().join("chat.db")),
         }
+    }
+
+    /// The address of its Postgres, if it has one.
+    fn database_url(&self) -> Option<&str> {
+        self.plan.database_url.as_deref().or(self.database.as_ref().map(|database| &*database.text))
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -164,8 +172,8 @@ impl Server {
     pub(crate) async fn command(&self, words: &[&str]) -> Result<String, Box<dyn Error>> {
         let mut command = Command::new(std::env::current_exe()?.with_file_name("server"));
         command.env_clear().arg("--data-dir").arg(self.data()).args(&self.plan.flags);
-        if let Some(database) = &self.database {
-            command.args(["--database-url", &database.text]);
+        if let Some(url) = self.database_url() {
+            command.args(["--database-url", url]);
         }
         let output = command.args(words).stdin(Stdio::null()).output().await?;
         if !output.status.success() {
@@ -226,8 +234,8 @@ impl Server {
         if self.plan.store == Store::Memory {
             command.args(["--database-url", "memory:"]);
         }
-        if let Some(database) = &self.database {
-            command.args(["--database-url", &database.text]);
+        if let Some(url) = self.database_url() {
+            command.args(["--database-url", url]);
         }
         let mut child = command.spawn().map_err(|error| {
             format!("{}: {error} (build it first, with the same profile)", binary.display())

@@ -22,12 +22,15 @@ pub(super) struct Known {
     pub(super) seq: u64,
     /// It is by this user, and has a nonce: the ledger knows its text.
     is_own: bool,
+    /// It is by another user, who alone may change it.
+    is_of_another: bool,
 }
 
 impl Changeable {
     pub(super) fn shows(&mut self, topic: &ClientTopic, entry: &Entry, user: &str) {
         let is_own = entry.from == user && entry.nonce.is_some();
-        self.shown.push_back(Known { topic: topic.clone(), seq: entry.seq, is_own });
+        let is_of_another = entry.from != user;
+        self.shown.push_back(Known { topic: topic.clone(), seq: entry.seq, is_own, is_of_another });
         if self.shown.len() > KNOWN_MAX {
             self.shown.pop_front();
         }
@@ -80,7 +83,10 @@ impl Changeable {
         let (target, named) = match sent.filter(|_| must_be_own && rng.random_bool(0.4)) {
             Some(nonce) => (Target::Nonce(nonce.clone()), Named::Nonce(nonce)),
             None => {
-                let fits = |known: &Known| known.topic == *topic && (known.is_own || !must_be_own);
+                let fits = |known: &Known| {
+                    let is_for_this = known.is_own || (!must_be_own && known.is_of_another) || is_reaction;
+                    known.topic == *topic && is_for_this
+                };
                 let seq = self.some(rng, fits)?.seq;
                 if is_reaction {
                     self.reacted.push_back((topic.clone(), seq, emoji));

@@ -35,8 +35,13 @@ impl ClosedRoom {
     }
 
     /// Removes a member, however often the server is killed meanwhile, and sends a message
-    /// to the room that the member must not see.
-    pub(crate) async fn remove(&self, user: &str, crowd: &mut Crowd) -> Result<(), Box<dyn Error>> {
+    /// to the room that the member must not see, after the time `within` which a removal may take.
+    pub(crate) async fn remove(
+        &self,
+        user: &str,
+        crowd: &mut Crowd,
+        within: Duration,
+    ) -> Result<(), Box<dyn Error>> {
         let path = format!("/api/rooms/{}/members/{user}", self.name);
         loop {
             let answer = http::call(self.server, "DELETE", &path, &self.cookie, &Value::Null).await;
@@ -47,6 +52,7 @@ impl ClosedRoom {
                 Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }
+        tokio::time::sleep(within).await;
         let token = self.cookie.trim_start_matches("auth=").to_owned();
         let options = ClientOptions::new(Credentials::Token(token));
         let (client, events) = Client::connect(&format!("http://{}", self.server), options).await?;

@@ -39,7 +39,7 @@ pub(crate) async fn kill(workload: &Workload) -> Result<Verdict, Box<dyn Error>>
         server.restart().await?;
         if kills == workload.kills / 2 {
             // A user with two clients, which may be offline at this moment.
-            room.remove(&names[names.len() / 4], &mut crowd).await?;
+            room.remove(&names[names.len() / 4], &mut crowd, Duration::ZERO).await?;
         }
     }
     proxy.stop_faults();

@@ -75,6 +75,18 @@ impl TestCluster {
         standby
     }
 
+    /// Has commits wait for the standby, once it follows.
+    pub fn wait_for_standby(&self) {
+        let wait = "DO $$ BEGIN
+             WHILE NOT EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming') LOOP
+                 PERFORM pg_sleep(0.02);
+             END LOOP;
+         END $$";
+        run(&self.address(), wait.to_owned());
+        run(&self.address(), "ALTER SYSTEM SET synchronous_standby_names = '*'".to_owned());
+        run(&self.address(), "SELECT pg_reload_conf()".to_owned());
+    }
+
     /// Has a standby hear nothing any more of the server that it follows.
     pub fn stop_following(&self) {
         run(&self.address(), "ALTER SYSTEM SET primary_conninfo = ''".to_owned());
