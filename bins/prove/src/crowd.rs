@@ -151,8 +151,8 @@ impl Crowd {
         Self { shared, names, rooms, removals: Vec::new(), kills: Vec::new(), phase, clients, watchers }
     }
 
-    /// Takes note that the server is killed now.
-    pub(crate) fn server_is_killed(&mut self) {
+    /// Takes note that a server is killed now, or is otherwise unable to keep marks.
+    pub(crate) fn server_keeps_no_marks(&mut self) {
         self.kills.push(self.now());
     }
 

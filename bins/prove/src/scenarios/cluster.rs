@@ -68,13 +68,13 @@ pub(crate) async fn cluster(options: &Cluster) -> Result<Verdict, Box<dyn Error>
         };
         let begun = Instant::now();
         match fault {
-            Fault::Kill => {
-                kills += 1;
-                crowd.server_is_killed();
-            }
+            Fault::Kill => kills += 1,
             _ => others += 1,
         }
+        // Marks are kept within 2 s, unless their server cannot do it.
+        crowd.server_keeps_no_marks();
         servers.apply(fault, victim, &mut rng).await?;
+        crowd.server_keeps_no_marks();
         let lasted = begun.elapsed();
         let whole = servers.whole(&probes, &cookies[0]).await?;
         println!(

@@ -30,7 +30,7 @@ pub(crate) async fn kill(workload: &Workload) -> Result<Verdict, Box<dyn Error>>
     let mut kills = 0;
     while kills < workload.kills && crowd.now() < Duration::from_secs_f64(workload.minutes * 60.0) {
         tokio::time::sleep(rng.milliseconds(workload.every_ms / 10..workload.every_ms * 19 / 10)).await;
-        crowd.server_is_killed();
+        crowd.server_keeps_no_marks();
         server.kill().await?;
         kills += 1;
         // Sometimes the server stays down for a while.
