@@ -45,7 +45,7 @@ pub(crate) struct Ledger {
     pub(crate) differing_reads: Vec<String>,
     /// Texts that were taken back and are still found, each with the place.
     pub(crate) remains: Vec<String>,
-    /// When the server was killed, if the run notes it.
+    /// When a server was killed or otherwise unable to keep marks, if the run notes it.
     pub(crate) kills: Vec<Duration>,
     /// Power cuts, each from the cut to the end of the server: what the server sent
     /// in between may be lost, as nothing can be stored any more.

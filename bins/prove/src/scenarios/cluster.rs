@@ -150,7 +150,7 @@ struct Servers {
     to_bus: Vec<Relay>,
     nats: Option<Nats>,
     primary: TestCluster,
-    /// Of the first primary; its name and its other parts are those of all.
+    /// The database on the first primary. It has the same name on each standby.
     database: TestDatabase,
     standby: Option<TestCluster>,
     /// The files of messages, which all servers see.
