@@ -27,6 +27,39 @@ impl World {
         }
         let node = nodes[self.random.index(nodes.len())];
         let wanted = self.some_change();
+        self.ask(node, wanted);
+    }
+
+    /// Users who are in closed rooms on a server.
+    pub(crate) fn inside_closed_rooms(&self, node: usize) -> Vec<(RoomName, Username)> {
+        let mut inside = Vec::new();
+        for room in CLOSED_ROOMS.map(|name| RoomName::parse(name).expect("a good name")) {
+            for socket in self.hubs_of(node).flat_map(|hub| self.sockets_of(hub)) {
+                if self.oracle.is_in(socket, &room) {
+                    inside.push((room.clone(), self.sockets[socket].user.clone()));
+                }
+            }
+        }
+        inside
+    }
+
+    /// A user who is in a closed room on this server, which is cut off from the database, leaves it by a
+    /// call to another one.
+    pub(crate) fn leave_elsewhere(&mut self, node: usize) {
+        let is_other = |other: &usize| *other != node && self.nodes[*other].state == NodeState::Up;
+        let others: Vec<usize> = (0..NODES).filter(is_other).collect();
+        let inside = self.inside_closed_rooms(node);
+        if !others.is_empty() && !inside.is_empty() {
+            self.oracle.count("left elsewhere");
+            let (room, user) = inside[self.random.index(inside.len())].clone();
+            let by = Actor { user: user.clone(), is_administrator: false };
+            let other = others[self.random.index(others.len())];
+            self.ask(other, WantedChange::Remove { room, user, by });
+        }
+    }
+
+    /// A server is asked for a change.
+    fn ask(&mut self, node: usize, wanted: WantedChange) {
         self.note(|| format!("    server {node} is asked for {wanted:?}"));
         let lane = lane(&Topic::Room(wanted.room().clone()), self.plan.lanes);
         let now_ms = self.wall_ms(0);

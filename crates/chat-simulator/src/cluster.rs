@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chat_cluster::{
     Control, Delivery, FeedPage, FeedStart, Heartbeat, Incarnation, Lane, Message, OwnPresence, Part, Peers,
     PeersOptions, Point, Record, Roster, RosterOptions, RosterOutput, Sequencer, SequencerOptions, ServerRow,
-    Writer,
+    Standing, Writer,
 };
 use chat_core::{Commit, Entry, PresenceChange, PresenceKind, RoomName, SessionId, Topic, Username};
 use chat_shard::Origins;
@@ -53,6 +53,10 @@ pub(crate) struct Member {
     /// When the last snapshot of the feed was made that it has.
     snapshot_ms: u64,
     tick_ms: Option<u64>,
+    /// When the read of the feed was asked for that is under way.
+    asked_ms: u64,
+    /// What its hubs know of its standing.
+    standing: Standing,
     /// Until then, it is cut off from the bus …
     pub(crate) off_bus_until_ms: u64,
     /// … and from the database.
@@ -168,6 +172,8 @@ impl Member {
             rows: Vec::new(),
             snapshot_ms: now_ms,
             tick_ms: None,
+            asked_ms: now_ms,
+            standing: Standing::Fine,
             off_bus_until_ms: 0,
             off_database_until_ms: 0,
         }
@@ -187,7 +193,13 @@ impl World {
 
     /// Whether a server gets no answers from the database.
     pub(crate) fn is_log_out_for(&self, node: usize) -> bool {
-        self.is_log_out() || self.now_ms < self.nodes[node].member.off_database_until_ms
+        self.is_log_out() || self.is_cut_off(node)
+    }
+
+    /// Whether a server, and no other, gets no answers from the database: what others have changed
+    /// in rooms does not reach it.
+    pub(crate) fn is_cut_off(&self, node: usize) -> bool {
+        self.now_ms < self.nodes[node].member.off_database_until_ms
     }
 
     pub(crate) fn writer(&self, node: usize, lane: usize) -> Writer {
@@ -267,6 +279,7 @@ impl World {
     // The sequencer.
 
     fn perform_sequencer(&mut self, node: usize) {
+        self.stand_down(node);
         while let Some(output) = self.nodes[node].member.sequencer.next_output() {
             match output {
                 chat_cluster::Output::Deliver(delivery) => self.deliver_record(node, delivery),
@@ -275,6 +288,7 @@ impl World {
                     if self.bug != Some(Bug::NoPoll) {
                         let latency_ms = self.read_ms();
                         let boot = self.nodes[node].boot;
+                        self.nodes[node].member.asked_ms = self.now_ms;
                         self.after(latency_ms, Event::FeedSnapshot { node, boot });
                     }
                 }
@@ -373,13 +387,35 @@ impl World {
         let member = &mut self.nodes[node].member;
         if page.is_whole {
             member.snapshot_ms = snapshot_ms;
+            member.peers.rows(member.asked_ms, &rows);
         }
-        member.peers.rows(now_ms, &rows);
         member.roster.rows(now_ms, &rows);
         member.rows = rows;
         member.sequencer.feed(now_ms, page);
         self.perform_sequencer(node);
+        self.stand(node);
         self.perform_roster(node)
+    }
+
+    /// Tells the hubs of a server if it may do less than before.
+    fn stand_down(&mut self, node: usize) {
+        let member = &self.nodes[node].member;
+        if member.peers.standing(self.now_ms) > member.standing {
+            self.stand(node);
+        }
+    }
+
+    /// Tells the hubs of a server what it may do.
+    fn stand(&mut self, node: usize) {
+        let member = &mut self.nodes[node].member;
+        let now = member.peers.standing(self.now_ms);
+        let before = std::mem::replace(&mut member.standing, now);
+        if (before == Standing::Fine) != (now == Standing::Fine) {
+            self.oracle.count(if now == Standing::Fine { "removals known" } else { "removals unknown" });
+            for hub in self.hubs_of(node) {
+                self.push(hub, Item::RemovalsKnown(now == Standing::Fine));
+            }
+        }
     }
 
     // The bus.

@@ -35,8 +35,7 @@ impl World {
             self.cut_bus(node, lasts_ms);
         }
         if self.random.chance(self.rates.database_cuts) {
-            self.oracle.count("database cut");
-            self.nodes[node].member.off_database_until_ms = self.now_ms + self.random.between(10, 9_000);
+            self.cut_database(node);
         }
         if self.random.chance(self.rates.drains) && self.nodes[node].state == NodeState::Up {
             self.drain(node);
@@ -45,6 +44,18 @@ impl World {
             self.crash(node);
         }
         Ok(())
+    }
+
+    /// A server is cut off from the database: one with clients in closed rooms, if there is one.
+    fn cut_database(&mut self, node: usize) {
+        self.oracle.count("database cut");
+        let node = (0..NODES).find(|node| !self.inside_closed_rooms(*node).is_empty()).unwrap_or(node);
+        let until_ms = self.now_ms + self.random.between(10, 9_000);
+        self.nodes[node].member.off_database_until_ms = until_ms;
+        for hub in self.hubs_of(node) {
+            self.oracle.cut_off(hub, self.now_ms, until_ms);
+        }
+        self.leave_elsewhere(node);
     }
 
     /// Drops the oldest entries of a topic from the log.

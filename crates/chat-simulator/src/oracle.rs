@@ -72,6 +72,10 @@ pub(crate) struct Oracle {
     files: Files,
     /// The levels that users have ever chosen.
     levels: BTreeSet<(Username, Topic, String)>,
+    /// When each hub was cut off from the database, and until when, in milliseconds.
+    cuts: BTreeMap<usize, Vec<(u64, u64)>>,
+    /// The time of the frame that is checked.
+    now_ms: u64,
     /// Hubs that drain: they no longer send presence.
     draining: BTreeSet<usize>,
     /// How often each kind of thing was seen: a check of something that never happens
@@ -229,6 +233,8 @@ impl Oracle {
             marks: Said::default(),
             files: Files::new(unattached_ms),
             levels: BTreeSet::new(),
+            cuts: BTreeMap::new(),
+            now_ms: 0,
             draining: BTreeSet::new(),
             seen: BTreeMap::new(),
         }
@@ -572,6 +578,7 @@ impl Oracle {
 
     /// Checks a frame that is written to a connection.
     pub(crate) fn receive(&mut self, connection: usize, frame: &Frame, now_ms: u64) -> Check {
+        self.now_ms = now_ms;
         self.has_no_trace(self.connections[connection].hub, frame)
             .map_err(|why| format!("{} got {why}: {frame:?}", self.connections[connection].name))?;
         let to = &self.connections[connection];

@@ -137,7 +137,7 @@ impl Rates {
             drains: up_to(100),
             crashes: up_to(200),
             partitions: up_to(150),
-            database_cuts: up_to(100),
+            database_cuts: up_to(300),
             outages: up_to(100),
             trims: up_to(300),
             uploads: up_to(120),

@@ -222,7 +222,8 @@ impl World {
         entries: &[Arc<Entry>],
         is_own_commit: bool,
     ) {
-        for entry in entries {
+        let known = if self.is_cut_off(node) { &[] } else { entries };
+        for entry in known {
             if let Topic::Room(room) = &entry.topic {
                 // A server's own writer publishes its own changes first.
                 self.bring_changes(node, |_, is_own, change| {

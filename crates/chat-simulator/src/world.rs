@@ -560,7 +560,7 @@ impl World {
                 return self.make_change(&wanted, now_ms, None).map(|_| ());
             }
             Event::RemoteChanges { node, boot } => {
-                if self.nodes[node].boot == boot {
+                if self.nodes[node].boot == boot && !self.is_cut_off(node) {
                     self.bring_changes(node, |_, is_own, _| !is_own);
                 }
             }

@@ -96,6 +96,7 @@ mod in_a_hub {
         that_does_not_check_a_resume: Bug::Hub(PlantedBug::ResumeUnchecked),
         that_shows_who_types_to_those_who_left: Bug::Hub(PlantedBug::TypingAfterLeave),
         that_delivers_after_a_removal: Bug::Hub(PlantedBug::DeliverAfterRemoval),
+        that_does_not_wait_for_removals: Bug::Hub(PlantedBug::RemovalsNotWaitedFor),
         that_checks_members_at_joins_only: Bug::Hub(PlantedBug::CheckAtJoinOnly),
         whose_marks_go_back: Bug::Hub(PlantedBug::MarkGoesBack),
         that_hides_what_was_read_elsewhere: Bug::Hub(PlantedBug::ReadNotShown),

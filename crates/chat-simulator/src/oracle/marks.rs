@@ -266,7 +266,7 @@ impl Oracle {
         let Topic::Room(room) = &topic else { return Err("of a pair".to_owned()) };
         let user = self.connections[connection].user.clone();
         let top = frame.top.ok_or("without top")?;
-        self.may_get(&user, room, top)?;
+        self.may_get_from_bus(connection, room, top)?;
         ensure(!self.v2_of(connection).stays.contains_key(room), || "it is in that room".to_owned())?;
         let last = self.last(&topic);
         ensure(top <= last, || format!("{last} is the last"))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chat_core::{Access, Entry, Role, RoomChange, RoomInfo, RoomName, Topic, Username};
 
-use super::{Check, Oracle, SendRef, Speaks, ensure};
+use super::{Check, Connection, Oracle, SendRef, Speaks, ensure};
 use crate::people::users;
 
 /// A room.
@@ -14,6 +14,8 @@ pub(super) struct Room {
     pub(super) members: BTreeMap<Username, Role>,
     /// The room's last number when it was closed.
     closed_at: u64,
+    /// When it was closed, in milliseconds.
+    closed_ms: Option<u64>,
     /// The room's last number when a member was removed from it while it was closed.
     removed_at: BTreeMap<Username, u64>,
     /// When a user was last one who may not read the room.
@@ -40,7 +42,7 @@ impl Oracle {
         match change {
             RoomChange::Info { info, top, .. } => {
                 if info.access == Access::Closed && !room.is_closed() {
-                    room.closed_at = *top;
+                    (room.closed_at, room.closed_ms) = (*top, Some(now_ms));
                 }
                 room.info = Some((**info).clone());
             }
@@ -164,6 +166,34 @@ impl Oracle {
         })
     }
 
+    /// The same for an entry that has come over the bus: its hub may not know, for a second, that
+    /// the user was removed, while its server is cut off from the database. That a room was
+    /// closed is not known there until the server reads again.
+    pub(super) fn may_get_from_bus(&self, connection: usize, room: &RoomName, seq: u64) -> Check {
+        let Connection { hub, user, .. } = &self.connections[connection];
+        self.may_get(user, room, seq).or_else(|why| {
+            let Some(there) = self.rooms.get(room) else { return Err(why) };
+            let is_unknown = |since_ms: u64, for_ms: Option<u64>| {
+                let cuts = self.cuts.get(hub).map(Vec::as_slice).unwrap_or_default();
+                cuts.iter().any(|&(from_ms, until_ms)| {
+                    let known_ms = for_ms.map_or(until_ms + LATE_MS, |for_ms| since_ms + for_ms + LATE_MS);
+                    // Changes are some time on their way to a server.
+                    (from_ms..=until_ms + CHANGE_MS).contains(&(since_ms + CHANGE_MS))
+                        && self.now_ms <= known_ms
+                })
+            };
+            let left_ms = there.left_ms.get(user).copied();
+            let may_be = left_ms.is_some_and(|left_ms| is_unknown(left_ms, Some(REMOVALS_KNOWN_MS)))
+                || there.closed_ms.is_some_and(|closed_ms| is_unknown(closed_ms, None));
+            ensure(may_be, || why)
+        })
+    }
+
+    /// Notes that a hub's server is cut off from the database.
+    pub(crate) fn cut_off(&mut self, hub: usize, from_ms: u64, until_ms: u64) {
+        self.cuts.entry(hub).or_default().push((from_ms, until_ms));
+    }
+
     /// Checks that the author of a new entry may write to its room.
     pub(super) fn may_write(&self, entry: &Entry, now_ms: u64) -> Check {
         let Topic::Room(name) = &entry.topic else { return Ok(()) };
@@ -233,3 +263,10 @@ impl Oracle {
 /// A hub knows of a change after this time, in milliseconds, unless the log is out: a second
 /// until the log is polled, and 800 ms in its inbox.
 const KNOWN_MS: u64 = 20_000;
+/// A server that has read nothing for so long gives out nothing of closed rooms, in milliseconds.
+const REMOVALS_KNOWN_MS: u64 = 1_000;
+/// The time from which a server gives something out until a client has it, in milliseconds: a hub takes its
+/// inbox late by 800 at most.
+const LATE_MS: u64 = 1_000;
+/// The time in which a change reaches the other servers, in milliseconds.
+const CHANGE_MS: u64 = 60;

@@ -87,7 +87,7 @@ impl Oracle {
         let skips = self.may_skip(&topic, next.unwrap_or(latest), seq);
         let hub = self.connections[connection].hub;
         if let Topic::Room(room) = &topic {
-            self.may_get(&self.connections[connection].user, room, seq)?;
+            self.may_get_from_bus(connection, room, seq)?;
         }
         let v1 = self.v1(connection);
         let is_here = matches!(&topic, Topic::Room(room) if *room == v1.room);

@@ -455,7 +455,7 @@ impl Oracle {
             _ => "v2 change",
         });
         let seq = frame.seq.unwrap_or(0);
-        self.may_get(&self.connections[connection].user, name, seq)?;
+        self.may_get_from_bus(connection, name, seq)?;
         let first = self.first(topic);
         let stay = self.v2(connection).stays.get(name).ok_or("it is not in that room")?;
         let Stay { next, replay_end, is_exact, is_folded, .. } = *stay;
