@@ -17,6 +17,9 @@ use crate::{Incarnation, ServerRow};
 /// lives writes its row every 500 ms; but while the database was away, nobody did. So all servers in
 /// the table are waited for during the first 5 s on a timeline, and those with a fresh row from then
 /// on. Another one looks when it comes back, and finds what is missing, then.
+///
+/// A server whose lanes may append says so in its row ([`ServerRow::opened`]), and nobody waits on
+/// that timeline any more: see [`rows`](Self::rows).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Failover {
     own: Incarnation,
@@ -98,6 +101,24 @@ impl Failover {
     }
 
     /// The table of servers and the epoch were read, on this timeline.
+    ///
+    /// Where a row says that the barrier was open on this timeline, it is open here, too. The barrier
+    /// keeps numbers that are lost from being given again before those who know of them have looked.
+    /// From the moment when one server may append, numbers are given: the wait of another one
+    /// would keep nothing back any more. So it does not matter whether the server of the row still lives,
+    /// nor when it wrote that, nor what has become of those for whom it waited:
+    ///
+    /// - A server that was killed, before the failover or after it, can tell nobody of a lost commit.
+    /// - A server that was frozen or cut off looks when it comes back, before its lanes append, and ends
+    ///   the epoch if something is missing, as it would have to with one server that appends.
+    /// - After one more failover the timeline is another one, of which no row says anything.
+    /// - In a later epoch that began on this timeline, nothing is lost. One that began before ends on
+    ///   it as any other.
+    /// - No clock is compared. A row that was lost with a crash of the database, or removed after its
+    ///   ten minutes, only means that a server waits that need not.
+    ///
+    /// The first server whose barrier opens on a timeline has waited for all others. A program of before
+    /// this rule writes 0.
     pub fn rows(&mut self, now_ms: u64, timeline: u32, epoch: &str, rows: &[ServerRow]) {
         if self.has_ended {
             return;
@@ -114,7 +135,8 @@ impl Failover {
         let takes_part = |row: &&ServerRow| row.looked != 0 && row.incarnation != self.own;
         let mut others = rows.iter().filter(lives).filter(takes_part);
         // The barrier stays open: a server that starts later has nothing to look for.
-        self.all_have_looked |= others.all(|row| row.looked == timeline);
+        self.all_have_looked |=
+            rows.iter().any(|row| row.opened == timeline) || others.all(|row| row.looked == timeline);
         self.look();
     }
 

@@ -34,6 +34,9 @@ pub struct ServerRow {
     /// The timeline of the database on which it has last looked for its commits: see
     /// [`Failover`](crate::Failover).
     pub looked: u32,
+    /// The newest timeline on which its lanes could append; 0 if there was none. The barrier of
+    /// [`Failover`](crate::Failover) was open there.
+    pub opened: u32,
 }
 
 /// The other servers, the bus and the database, as this server hears of them.

@@ -140,6 +140,7 @@ impl Feed {
             has_left: row.has_left,
             bus_format: chat_cluster::BUS_FORMAT,
             looked: 1,
+            opened: 1,
         };
         self.servers.iter().map(row).collect()
     }

@@ -2,7 +2,7 @@
 //! [`Failover`] and [`Sequencer`]; the database, its standby and the bus are models. What a server
 //! gives out stands for what its clients get: there are no hubs here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chat_client::Rng;
@@ -31,9 +31,17 @@ pub(crate) struct Failovers {
     given: BTreeMap<(u64, u64, u64), u64>,
     /// The messages that were acknowledged, and in which epoch.
     acknowledged: BTreeMap<u64, u64>,
-    /// The messages that a failover has lost, and in which epoch.
-    lost: BTreeMap<u64, u64>,
+    /// The messages that a failover has lost.
+    lost: BTreeMap<u64, Lost>,
     seen: BTreeMap<&'static str, u64>,
+}
+
+/// A message that a failover has lost.
+#[derive(Clone, Copy)]
+struct Lost {
+    at: Point,
+    /// The epoch in which it was stored.
+    epoch: u64,
 }
 
 /// The database that answers now.
@@ -56,6 +64,7 @@ struct Row {
     written_ms: u64,
     has_left: bool,
     looked: u32,
+    opened: u32,
 }
 
 /// A start of a server.
@@ -72,6 +81,8 @@ struct Server {
     frozen_until_ms: u64,
     /// … or cut off from the database.
     cut_until_ms: u64,
+    /// It was killed, and starts again from then on.
+    down_until_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -128,13 +139,15 @@ impl Database {
             has_left: row.has_left,
             bus_format: chat_cluster::BUS_FORMAT,
             looked: row.looked,
+            opened: row.opened,
         };
         self.table.iter().map(row).collect()
     }
 
     fn start(&mut self, now_ms: u64, bug: Option<Bug>) -> Server {
         let own = Incarnation::new(self.table.len() as u32 + 1).expect("there are few starts");
-        self.table.insert(own, Row { written_ms: now_ms, has_left: false, looked: self.timeline });
+        let opened = if bug == Some(Bug::OpenUnproven) { self.timeline } else { 0 };
+        self.table.insert(own, Row { written_ms: now_ms, has_left: false, looked: self.timeline, opened });
         let mut newest: BTreeMap<Writer, u64> = BTreeMap::new();
         for commit in &self.commits {
             newest.insert(commit.at.writer, commit.at.n);
@@ -155,6 +168,7 @@ impl Database {
             polled_ms: now_ms,
             frozen_until_ms: 0,
             cut_until_ms: 0,
+            down_until_ms: None,
         }
     }
 }
@@ -174,7 +188,7 @@ impl Failovers {
         };
         let servers = (0..NODES).map(|_| database.start(0, bug)).collect();
         Self {
-            calm_from_ms: random.between(500, 5_000),
+            calm_from_ms: random.between(500, FAULTS_MAX_MS),
             random,
             bug,
             now_ms: 0,
@@ -209,6 +223,10 @@ impl Failovers {
             self.replicate();
             self.carry()?;
             for server in 0..NODES {
+                if let Some(until_ms) = self.servers[server].down_until_ms {
+                    self.start_again(server, until_ms);
+                    continue;
+                }
                 if self.now_ms < self.servers[server].frozen_until_ms {
                     continue;
                 }
@@ -236,6 +254,10 @@ impl Failovers {
         }
         if self.random.chance(10) {
             let server = self.random.index(NODES);
+            self.kill(server);
+        }
+        if self.random.chance(10) {
+            let server = self.random.index(NODES);
             let until_ms = self.now_ms + self.random.between(50, AWAY_MAX_MS);
             let is_frozen = self.random.chance(500);
             let there = &mut self.servers[server];
@@ -259,10 +281,40 @@ impl Failovers {
         let lost = commits.split_off(*replicated);
         self.count(if lost.is_empty() { "failover" } else { "failover lost commits" });
         for record in lost {
-            self.lost.insert(message(&record), self.database.epoch);
+            self.lost.insert(message(&record), Lost { at: record.at, epoch: self.database.epoch });
         }
+        self.forget_what_nobody_knows();
         self.database.timeline += 1;
         self.database.out_until_ms = self.now_ms + self.random.between(1, 1_000);
+    }
+
+    /// A server ends without a word. What it has on its way is gone, and its row stays.
+    ///
+    /// Not before it has looked on a new timeline: what it alone knows would be lost with it, while
+    /// some of that is perhaps on its way to others that have looked.
+    fn kill(&mut self, server: usize) {
+        let down_ms = self.random.between(0, DOWN_MAX_MS);
+        let there = &mut self.servers[server];
+        let has_looked = there.failover.reported() == Some(self.database.timeline);
+        if there.down_until_ms.is_none() && has_looked {
+            there.down_until_ms = Some(self.now_ms + down_ms);
+            let own = there.own;
+            self.bus.retain(|on| on.record.at.writer.incarnation != own);
+            self.count("killed at a failover");
+        }
+    }
+
+    /// What no server knows that lives is lost without a trace. Its numbers may be given again.
+    fn forget_what_nobody_knows(&mut self) {
+        let epoch = self.database.epoch;
+        let lives = |server: &&Server| server.down_until_ms.is_none() && server.epoch == epoch;
+        let known: BTreeSet<Point> =
+            self.servers.iter().filter(lives).flat_map(|server| server.sequencer.seen()).collect();
+        let is_known = |at: Point| known.range(at..).next().is_some_and(|known| known.writer == at.writer);
+        let lost = self.lost.iter().filter(|(_, lost)| lost.epoch == epoch && !is_known(lost.at));
+        let untraced: BTreeSet<u64> = lost.map(|(&message, _)| message).collect();
+        self.given.retain(|_, message| !untraced.contains(message));
+        self.acknowledged.retain(|message, _| !untraced.contains(message));
     }
 
     fn replicate(&mut self) {
@@ -356,6 +408,9 @@ impl Failovers {
         self.bus = later;
         for OnTheWay { to, epoch, record, .. } in arrived {
             let there = &mut self.servers[to];
+            if there.down_until_ms.is_some() {
+                continue;
+            }
             if there.frozen_until_ms > now_ms {
                 let at_ms = there.frozen_until_ms;
                 self.bus.push(OnTheWay { to, epoch, at_ms, record });
@@ -421,6 +476,9 @@ impl Failovers {
         if let (false, Some(row)) = (is_out, self.database.table.get_mut(&there.own)) {
             row.written_ms = now_ms;
             row.looked = there.failover.reported().unwrap_or(row.looked);
+            if there.failover.may_append(timeline) {
+                row.opened = timeline;
+            }
         }
         there.sequencer.feed(now_ms, page);
         self.perform(server)
@@ -437,6 +495,21 @@ impl Failovers {
             self.database.epoch += 1;
         }
         Ok(())
+    }
+
+    /// A server that was killed starts again, if it is time and the database answers.
+    fn start_again(&mut self, server: usize, until_ms: u64) {
+        let now_ms = self.now_ms;
+        if now_ms < until_ms || self.is_database_out_for(server) {
+            return;
+        }
+        self.servers[server] = self.database.start(now_ms, self.bug);
+        let timeline = self.database.timeline;
+        let has_silent = self.database.table.values().any(|row| !row.has_left && row.looked != timeline);
+        if has_silent {
+            let is_open = self.servers[server].failover.may_append(timeline);
+            self.count(if is_open { "a start behind an open barrier" } else { "a start that waits" });
+        }
     }
 
     /// A server starts afresh.
@@ -480,7 +553,7 @@ impl Failovers {
                 entry.seq
             )
         })?;
-        let lost_in = self.lost.get(&message).copied();
+        let lost_in = self.lost.get(&message).map(|lost| lost.epoch);
         ensure(lost_in.is_none_or(|lost_in| lost_in >= epoch), || {
             format!(
                 "server {server} gives out message {message} in epoch {epoch}: it was lost in {lost_in:?}"
@@ -526,6 +599,11 @@ const FAILOVERS_MAX: u64 = 3;
 /// The longest time for which a server is frozen or cut off, in milliseconds. Others wait for it
 /// during 5 s.
 const AWAY_MAX_MS: u64 = 3_000;
+/// The longest time with faults, in milliseconds: the servers wait for one that was killed before a failover for
+/// five seconds, and others start after that.
+const FAULTS_MAX_MS: u64 = 12_000;
+/// The longest time for which a server that was killed is down, in milliseconds.
+const DOWN_MAX_MS: u64 = 1_000;
 /// The time after the last fault in which all servers are in service again, in milliseconds: one may
 /// be away for three seconds then, and a row is fresh for five.
 const HEALED_MS: u64 = 10_000;

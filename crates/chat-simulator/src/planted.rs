@@ -64,6 +64,8 @@ pub enum Bug {
     OrphanNotPublished,
     /// The end of a session is told on the bus, and is not in the feed.
     RevokeOnBusOnly,
+    /// A server that starts says that lanes may append on the timeline, and waits for nobody.
+    OpenUnproven,
     /// The hubs are not stepped with the loss of another server's hubs.
     NoHubLost,
     /// A client that starts again has lost its outbox.

@@ -31,6 +31,7 @@ each_is_caught! {
     a_bus_that_is_never_healed: Bug::NoPoll,
     a_server_whose_loss_is_not_published: Bug::NoHubLost,
     hubs_that_share_an_id: Bug::HubIdTwice,
+    a_server_that_starts_without_a_look_at_the_others: Bug::OpenUnproven,
     a_commit_of_a_dead_server_that_is_not_in_the_feed: Bug::OrphanNotPublished,
     the_end_of_a_session_that_is_on_the_bus_only: Bug::RevokeOnBusOnly,
     a_client_that_forgets_its_outbox: Bug::ForgetOutbox,

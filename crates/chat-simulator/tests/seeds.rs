@@ -60,6 +60,8 @@ fn everything_happens() {
         seen.extend(simulate(seed, &Settings::default()).expect("all is well").seen.into_keys());
     }
     for what in [
+        "a start behind an open barrier",
+        "a start that waits",
         "ack again",
         "activity",
         "answer late",
@@ -114,6 +116,7 @@ fn everything_happens() {
         "hub lost",
         "inbox full",
         "join forbidden",
+        "killed at a failover",
         "left elsewhere",
         "level",
         "log out",

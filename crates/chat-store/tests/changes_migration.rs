@@ -44,6 +44,7 @@ async fn changes_become_messages_when_the_step_is_undone() {
         migrations::up(old.url()).await.unwrap();
         old.run(CHANGES).await;
         for step in [
+            "barrier",
             "bus",
             "shared",
             "feed",

@@ -445,8 +445,9 @@ impl Server {
     }
 }
 
-/// Two servers, whose database fails over twice: first to a standby that has everything, then to one
-/// that lacks a commit that only one of the servers knows of.
+/// Two servers, and the row of one that was killed, whose database fails over twice: first to a standby
+/// that has everything, then to one that lacks a commit that only one of the servers knows of. A server
+/// that starts waits where nobody appends yet, and nowhere else.
 #[tokio::test]
 async fn a_failover_that_lost_commits_ends_the_epoch_before_anybody_appends() {
     let Some(first) = TestCluster::start() else { return };
@@ -458,6 +459,7 @@ async fn a_failover_that_lost_commits_ends_the_epoch_before_anybody_appends() {
     assert_eq!(two.store("2").await.unwrap(), 2);
     let epoch = one.read().await;
     assert_eq!(two.read().await, epoch);
+    drop(Server::start(&proxy).await);
 
     let second = first.standby();
     first.stop();
@@ -469,17 +471,23 @@ async fn a_failover_that_lost_commits_ends_the_epoch_before_anybody_appends() {
     assert_eq!(two.read().await, epoch);
     assert_eq!(one.store_at_last("3").await, 3);
     assert_eq!(two.store_at_last("4").await, 4);
+    let mut late = Server::start(&proxy).await;
+    assert_eq!(late.store("5").await.unwrap(), 5, "what the killed one knew was waited for already");
+    late.store.close().await;
 
     let third = second.standby();
     third.stop_following();
-    assert_eq!(one.store("lost").await.unwrap(), 5);
+    assert_eq!(one.store("lost").await.unwrap(), 6);
     second.stop();
     third.promote();
     proxy.lead_to(third.socket_address());
     assert_eq!(two.read().await, epoch, "this server has not heard of it");
-    let refused = two.store("number 5 again").await;
+    let refused = two.store("number 6 again").await;
     assert!(refused.is_err(), "under the old epoch: {refused:?}");
-    let refused = one.store("another 5").await;
+    let mut late = Server::start(&proxy).await;
+    let refused = late.store("number 6 again").await;
+    assert!(refused.is_err(), "of a server that starts: {refused:?}");
+    let refused = one.store("another 6").await;
     assert!(refused.is_err(), "its lane lacks a commit: {refused:?}");
     // It looks for its commit, and reads what it has made of the epoch then.
     let mut next = one.read().await;
@@ -497,5 +505,5 @@ async fn a_failover_that_lost_commits_ends_the_epoch_before_anybody_appends() {
     // Both start afresh.
     let mut one = Server::start(&proxy).await;
     assert_eq!(one.store.epoch(), next);
-    assert_eq!(one.store_at_last("5 of the new epoch").await, 5);
+    assert_eq!(one.store_at_last("6 of the new epoch").await, 6);
 }

@@ -233,6 +233,7 @@ async fn the_step_is_undone_with_what_it_brought() {
         store.append(&[mention(draft(&room("kitchen"), "bob", "@alice"), "alice carol")], 1000).await;
         let (url, keep) = store.closed().await;
         for step in [
+            "barrier",
             "bus",
             "shared",
             "feed",

@@ -106,6 +106,7 @@ async fn a_step_that_deletes_something_needs_a_yes() {
     for server in stopped_servers().await {
         let data = server.folder().join("data");
         let down = |arguments: &[&str]| migrate(&data, database(&server), &[&["down"], arguments].concat());
+        assert!(printed(&down(&[])).starts_with("Undone: 0022 barrier"));
         assert!(printed(&down(&[])).starts_with("Undone: 0021 bus"));
         let shared = down(&["--yes"]);
         assert!(printed(&shared).starts_with("Undone: 0020 shared"));

@@ -69,6 +69,7 @@ async fn a_wrong_database_or_user_is_not_waited_for() {
 async fn a_signal_ends_a_start_that_waits_in_a_migration() {
     let Some(database) = TestDatabase::migrated() else { return };
     for step in [
+        "barrier",
         "bus",
         "shared",
         "feed",

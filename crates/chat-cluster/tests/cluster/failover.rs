@@ -3,7 +3,7 @@ use chat_cluster::{Failover, FailoverOutput, ServerRow};
 use crate::start;
 
 fn row(number: u32, age_ms: u64, looked: u32) -> ServerRow {
-    ServerRow { incarnation: start(number), age_ms, has_left: false, bus_format: 1, looked }
+    ServerRow { incarnation: start(number), age_ms, has_left: false, bus_format: 1, looked, opened: 0 }
 }
 
 fn outputs(failover: &mut Failover) -> Vec<FailoverOutput> {
@@ -55,6 +55,37 @@ fn a_dead_server_is_not_waited_for() {
     assert!(!failover.may_append(2), "it lives, and has not looked");
     failover.rows(5_100, 2, "one", &[row(1, 0, 2), row(2, 5_000, 1)]);
     assert!(failover.may_append(2));
+}
+
+/// A killed server's row is in the table for ten minutes.
+#[test]
+fn a_server_that_starts_where_another_may_append_waits_for_nobody() {
+    let start_on = |timeline, other: ServerRow| {
+        let mut failover = Failover::new(0, start(4), timeline, "one");
+        failover.rows(0, timeline, "one", &[row(2, 60_000, 1), other, row(4, 0, timeline)]);
+        failover.may_append(timeline)
+    };
+    let (lives, opened) = (row(3, 0, 2), ServerRow { opened: 2, ..row(3, 0, 2) });
+    assert!(!start_on(2, lives), "it has looked, and waits itself");
+    assert!(start_on(2, opened.clone()));
+    assert!(start_on(2, ServerRow { has_left: true, ..opened.clone() }));
+    assert!(start_on(2, ServerRow { age_ms: 60_000, ..opened.clone() }), "killed since");
+    assert!(!start_on(3, ServerRow { looked: 3, ..opened }), "that was on the timeline before");
+}
+
+#[test]
+fn a_barrier_that_is_open_elsewhere_does_not_replace_the_own_look() {
+    let mut failover = in_service();
+    failover.on_timeline(0, 2);
+    let rows = [row(1, 0, 1), row(2, 60_000, 1), ServerRow { opened: 2, ..row(3, 0, 2) }];
+    failover.rows(0, 2, "one", &rows);
+    assert!(!failover.may_append(2), "it has not looked");
+    failover.looked(2, Some(true));
+    assert!(failover.may_append(2));
+    failover.on_timeline(0, 3);
+    failover.looked(3, Some(true));
+    failover.rows(0, 3, "one", &rows);
+    assert!(!failover.may_append(3), "another has taken over since");
 }
 
 #[test]

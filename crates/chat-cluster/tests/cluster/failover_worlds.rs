@@ -25,8 +25,9 @@ struct World {
     log: Vec<Entry>,
     /// How many entries the standby has.
     replicated: usize,
-    /// The timeline in each server's row.
+    /// The timelines in each server's row.
     looked: [u32; 2],
+    opened: [u32; 2],
     nodes: [Node; 2],
 }
 
@@ -65,7 +66,15 @@ impl Model for Failovers {
 
     fn init_states(&self) -> Vec<World> {
         let nodes = [0, 1].map(|index| self.node(index, 1, 0, self.commits));
-        vec![World { epoch: 0, timeline: 1, log: Vec::new(), replicated: 0, looked: [1; 2], nodes }]
+        vec![World {
+            epoch: 0,
+            timeline: 1,
+            log: Vec::new(),
+            replicated: 0,
+            looked: [1; 2],
+            opened: [1; 2],
+            nodes,
+        }]
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
@@ -117,9 +126,14 @@ impl Model for Failovers {
                     has_left: false,
                     bus_format: 1,
                     looked: world.looked[index],
+                    opened: world.opened[index],
                 };
                 let rows = [row(0), row(1)];
-                world.nodes[index].failover.rows(0, timeline, &epoch.to_string(), &rows);
+                let failover = &mut world.nodes[index].failover;
+                failover.rows(0, timeline, &epoch.to_string(), &rows);
+                if failover.may_append(timeline) {
+                    world.opened[index] = timeline;
+                }
             }
             Step::Perform(index) => match world.nodes[index].asked.remove(0) {
                 FailoverOutput::Look { timeline: of } => {
@@ -137,7 +151,7 @@ impl Model for Failovers {
                 FailoverOutput::Restart => {
                     let commits = world.nodes[index].commits;
                     world.nodes[index] = self.node(index, timeline, epoch, commits);
-                    world.looked[index] = timeline;
+                    (world.looked[index], world.opened[index]) = (timeline, 0);
                 }
             },
         }

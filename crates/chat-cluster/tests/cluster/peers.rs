@@ -3,7 +3,7 @@ use chat_cluster::{ClockStanding, Peers, PeersOptions, ServerRow, Standing};
 use crate::start;
 
 fn row(number: u32, age_ms: u64, bus_format: u8) -> ServerRow {
-    ServerRow { incarnation: start(number), age_ms, has_left: false, bus_format, looked: 1 }
+    ServerRow { incarnation: start(number), age_ms, has_left: false, bus_format, looked: 1, opened: 1 }
 }
 
 fn peers() -> Peers {

@@ -62,7 +62,7 @@ fn outputs(roster: &mut Roster) -> Vec<String> {
 }
 
 fn row(number: u32, age_ms: u64) -> ServerRow {
-    ServerRow { incarnation: start(number), age_ms, has_left: false, bus_format: 1, looked: 1 }
+    ServerRow { incarnation: start(number), age_ms, has_left: false, bus_format: 1, looked: 1, opened: 1 }
 }
 
 const NOTHING: [&str; 0] = [];

@@ -302,6 +302,9 @@ impl PostgresFeed {
             tracing::info!("another database server has taken over, and has all that this server knows of");
             sqlx::query(LOOKED).bind(self.id()).bind(i64::from(looked)).execute(&mut *connection).await?;
         }
+        if own.is_some_and(|row| row.opened != timeline) && self.gate.may_append(timeline) {
+            sqlx::query(OPENED).bind(self.id()).bind(i64::from(timeline)).execute(&mut *connection).await?;
+        }
         Ok((row, epoch, servers))
     }
 
@@ -460,8 +463,8 @@ pub(super) async fn is_missing(connection: &mut PgConnection, at: Point) -> Resu
 type PartColumns = (i64, String, String, u64, u64, Option<i64>, Option<i64>);
 /// `writer, n, parts, controls`.
 type CommitColumns = (i64, i64, Vec<PartColumns>, Option<Vec<Value>>);
-/// `id`, the age in milliseconds, `has_left, bus_format, looked`.
-type ServerColumns = (i64, i64, i64, i64, i64);
+/// `id`, the age in milliseconds, `has_left, bus_format, looked, opened`.
+type ServerColumns = (i64, i64, i64, i64, i64, i64);
 
 fn parse<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, StoreError> {
     serde_json::from_str(json).map_err(|_| StoreError::Damaged { what: "the feed" })
@@ -490,7 +493,8 @@ fn server_rows(json: &str) -> Result<Vec<ServerRow>, StoreError> {
     parse::<Vec<ServerColumns>>(json)?.into_iter().map(server_row).collect()
 }
 
-fn server_row((id, age_ms, has_left, bus_format, looked): ServerColumns) -> Result<ServerRow, StoreError> {
+fn server_row(columns: ServerColumns) -> Result<ServerRow, StoreError> {
+    let (id, age_ms, has_left, bus_format, looked, opened) = columns;
     Ok(ServerRow {
         incarnation: incarnation(id)?,
         // The clock of the database may have gone back.
@@ -498,6 +502,7 @@ fn server_row((id, age_ms, has_left, bus_format, looked): ServerColumns) -> Resu
         has_left: has_left != 0,
         bus_format: u8::try_from(bus_format).unwrap_or(u8::MAX),
         looked: u32::try_from(looked).map_err(|_| DAMAGED)?,
+        opened: u32::try_from(opened).map_err(|_| DAMAGED)?,
     })
 }
 
@@ -546,7 +551,7 @@ macro_rules! table {
         concat!(
             "(SELECT coalesce(json_agg(json_build_array(s.id, ",
             now!(),
-            " - s.seen_at, s.has_left, s.bus_format, s.looked) ORDER BY s.id), '[]')::text
+            " - s.seen_at, s.has_left, s.bus_format, s.looked, s.opened) ORDER BY s.id), '[]')::text
                FROM servers AS s)"
         )
     };
@@ -660,6 +665,8 @@ pub(super) const FORGET_MESSAGES: &str = concat!("DELETE FROM bus_messages WHERE
 pub(super) const LOOK: &str = concat!("SELECT ", look!());
 
 const LOOKED: &str = "UPDATE servers SET looked = $2 WHERE id = $1";
+
+const OPENED: &str = "UPDATE servers SET opened = $2 WHERE id = $1";
 
 const END_EPOCH: &str = "UPDATE meta SET value = $2 WHERE key = 'epoch' AND value = $1";
 

@@ -225,4 +225,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../migrations/postgres/0021_bus.down.sql"),
         loses: &[],
     },
+    Step {
+        version: 22,
+        name: "barrier",
+        up: include_str!("../../migrations/postgres/0022_barrier.up.sql"),
+        down: include_str!("../../migrations/postgres/0022_barrier.down.sql"),
+        loses: &[],
+    },
 ];

@@ -216,4 +216,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../migrations/sqlite/0021_bus.down.sql"),
         loses: &[],
     },
+    Step {
+        version: 22,
+        name: "barrier",
+        up: include_str!("../../migrations/sqlite/0022_barrier.up.sql"),
+        down: include_str!("../../migrations/sqlite/0022_barrier.down.sql"),
+        loses: &[],
+    },
 ];
