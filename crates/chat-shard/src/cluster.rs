@@ -467,6 +467,9 @@ impl Cluster {
                 state.changes.extend(read.changes);
                 messages = read.messages;
                 state.sequencer.feed(now_ms, read.page);
+                if read.has_more_messages {
+                    state.sequencer.read_now();
+                }
                 let told = state.newest_control();
                 if let (Some(server_bus), true) = (&self.server_bus, told > told_before) {
                     server_bus.publish_control(state.own, told);

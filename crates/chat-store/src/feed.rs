@@ -49,6 +49,8 @@ pub struct FeedRead {
     pub changes: BTreeMap<Point, Vec<RoomChange>>,
     /// What the other servers have [told](Feed::tell) since the last read.
     pub messages: Vec<Vec<u8>>,
+    /// There may be more messages than one read brings: read again at once.
+    pub has_more_messages: bool,
     /// The table of servers.
     pub servers: Vec<ServerRow>,
     /// The epoch: another one than before means that the numbers have started anew.

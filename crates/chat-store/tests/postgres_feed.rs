@@ -336,6 +336,20 @@ async fn the_clock_is_that_of_the_database() {
     assert!(feed(&store).now_ms().abs_diff(before) < 60_000);
 }
 
+#[tokio::test]
+async fn a_read_that_is_full_of_messages_says_that_there_may_be_more() {
+    let Some(store) = TestStore::postgres().await else { return };
+    let other = another(&store).await;
+    let messages: Vec<Vec<u8>> = (0..150u8).map(|number| vec![number]).collect();
+    feed(&other).tell(&messages).await.unwrap();
+    let (first, rest) = (read_all(&store).await, read_all(&store).await);
+    assert_eq!((first.messages.len(), first.has_more_messages), (100, true));
+    assert!(!rest.has_more_messages);
+    assert_eq!([first.messages, rest.messages].concat(), messages);
+    // Its own ones fill a read, too.
+    assert!(read_all(&other).await.has_more_messages);
+}
+
 /// A virtual machine was cloned: two processes are one start of a server.
 #[tokio::test]
 async fn the_copy_of_a_server_is_refused() {

@@ -249,7 +249,8 @@ impl Feed for PostgresFeed {
             let messages =
                 row.try_get(4).map_err(|_| StoreError::Damaged { what: "the messages of servers" })?;
             self.message.fetch_max(row.integer(5)?, Ordering::Relaxed);
-            let mut read = FeedRead { servers, epoch, messages, ..FeedRead::default() };
+            let has_more_messages = row.integer(8)? >= MESSAGES_AT_ONCE;
+            let mut read = FeedRead { servers, epoch, messages, has_more_messages, ..FeedRead::default() };
             read.page.servers = read.servers.iter().map(|row| row.incarnation).collect();
             read.page.db_ms = db_ms;
             read.page.is_whole = true;
@@ -635,9 +636,9 @@ pub(super) const AFTER: &str = concat!(
     timeline!(),
     " WHEN $7::bigint THEN 0 ELSE ",
     look!(),
-    " END
+    " END, told.count
        FROM (SELECT array_agg(m.message ORDER BY m.id) FILTER (WHERE m.server <> $5) AS messages,
-                    max(m.id) AS last
+                    max(m.id) AS last, count(*) AS count
                FROM (SELECT b.id, b.server, b.message FROM bus_messages AS b
                       WHERE b.id > $4 ORDER BY b.id LIMIT $6) AS m) AS told"
 );
