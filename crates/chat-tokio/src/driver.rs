@@ -6,8 +6,8 @@ use std::time::Duration;
 use chat_core::{
     ChangeRefused, Framing, HubOptions, Protocol, RoomName, Seed, SessionId, Username, WantedChange,
 };
-use chat_store::EventLog;
-use tokio::sync::{mpsc, oneshot};
+use chat_store::{EventLog, StoreError};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::connection::{Closed, Connection};
 use crate::line::{Line, Touched};
@@ -15,11 +15,14 @@ use crate::task::Task;
 
 /// A chat that runs in a task of its own. Clones are handles of the same chat.
 ///
-/// The task ends after [`stop`](Self::stop), or once all handles and connections are dropped.
+/// The task ends after [`stop`](Self::stop), or once all handles and connections are dropped. It ends
+/// by itself where it must not store anything any more: see [`ended`](Self::ended).
 #[derive(Clone)]
 pub struct Driver {
     commands: mpsc::Sender<Command>,
     touched: Arc<Touched>,
+    /// Whether another process is this one's copy. The task has the sender.
+    is_copy: watch::Receiver<bool>,
 }
 
 /// The options of a driver. The defaults suit a small chat.
@@ -122,9 +125,10 @@ impl Driver {
     pub fn start(options: DriverOptions, log: Arc<dyn EventLog>, seed: Seed) -> Self {
         let (commands, inbox) = mpsc::channel(options.commands_max.max(1));
         let touched = Arc::new(Touched::new(&options));
+        let (copy, is_copy) = watch::channel(false);
         // It ends with its handles, and `stop` waits for it.
-        tokio::spawn(Task::new(options, log, seed, inbox, Arc::clone(&touched)).run());
-        Self { commands, touched }
+        tokio::spawn(Task::new(options, log, seed, inbox, Arc::clone(&touched), copy).run());
+        Self { commands, touched, is_copy }
     }
 
     /// Opens a client.
@@ -161,6 +165,19 @@ impl Driver {
     /// Closes all clients of a user (4001).
     pub async fn end_user(&self, user: Username) {
         let _ = self.commands.send(Command::EndUser(user)).await;
+    }
+
+    /// Waits until the chat has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::ServerTwice`] if it has ended by itself, because another process is a copy of this
+    /// one: end the program, and start it again.
+    pub async fn ended(&self) -> Result<(), StoreError> {
+        let mut is_copy = self.is_copy.clone();
+        while is_copy.changed().await.is_ok() {}
+        let is_copy = *is_copy.borrow();
+        if is_copy { Err(StoreError::ServerTwice) } else { Ok(()) }
     }
 
     /// Stops the chat: takes no more clients, closes each in its slot once its messages are

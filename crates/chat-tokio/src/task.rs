@@ -13,7 +13,7 @@ use chat_shard::{
 };
 use chat_store::{EventLog, FEED_BEAT_MS, StoreError};
 use slab::Slab;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -42,6 +42,8 @@ pub(crate) struct Task {
     /// Clients whose numbers are free once no output can name them any more.
     ended: Vec<usize>,
     stopping: Option<Stopping>,
+    /// Another process is a copy of this one: the chat ends at once.
+    is_copy: watch::Sender<bool>,
 }
 
 struct Client {
@@ -78,6 +80,7 @@ impl Task {
         seed: Seed,
         commands: mpsc::Receiver<Command>,
         touched: Arc<Touched>,
+        is_copy: watch::Sender<bool>,
     ) -> Self {
         let lanes = log.lanes().max(1);
         let hub =
@@ -95,6 +98,7 @@ impl Task {
             clients: Slab::new(),
             ended: Vec::new(),
             stopping: None,
+            is_copy,
             options,
             log,
             commands,
@@ -424,6 +428,9 @@ impl Task {
             }
             Done::Batch(lane, batch, Err(error)) => {
                 self.is_busy[lane] = false;
+                if matches!(error, StoreError::ServerTwice) {
+                    self.is_copy.send_replace(true);
+                }
                 let drafts = batch.drafts.len();
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, drafts, "messages could not be stored");
@@ -480,8 +487,11 @@ impl Task {
         stopping.answers.extend(answer);
     }
 
-    /// Whether the driver stops, and nothing is left to be done.
+    /// Whether the driver stops, and nothing is left to be done or may be done.
     fn has_stopped(&mut self) -> bool {
+        if *self.is_copy.borrow() {
+            return true;
+        }
         let Some(stopping) = &mut self.stopping else { return false };
         if !self.turn.hub().is_drained() {
             return false;

@@ -12,18 +12,25 @@ use std::time::Duration;
 use chat_core::{
     Actor, ChangeRefused, CloseCode, HubOptions, RateLimit, RoomName, Seed, SessionId, Username, WantedChange,
 };
-use chat_store::{EventLog, MemoryStore};
+use chat_store::test_postgres::TestDatabase;
+use chat_store::{EventLog, MemoryStore, StoreError, Stores};
 use chat_tokio::{ChangeError, Driver, DriverOptions, Opening, Receiver, Sender};
 use serde_json::{Value, json};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// A chat as the example's, where nobody is slowed down.
 async fn chat() -> (Driver, std::net::SocketAddr) {
+    chat_on(Arc::new(MemoryStore::default())).await
+}
+
+async fn chat_on(log: Arc<dyn EventLog>) -> (Driver, std::net::SocketAddr) {
     let hub = HubOptions { rate: None, frame_rate: None, ..DriverOptions::default().hub };
     let options = DriverOptions { hub, ..DriverOptions::default() };
-    let chat = Driver::start(options, Arc::new(MemoryStore::default()), Seed(1, 2));
+    let chat = Driver::start(options, log, Seed(1, 2));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, driver) = (listener.local_addr().unwrap(), chat.clone());
     tokio::spawn(async move {
@@ -116,6 +123,26 @@ async fn two_clients_talk_and_one_of_them_comes_back() {
     assert_eq!(bob.until("message").await["text"], "two");
     assert_eq!(bob.until("message").await["text"], "bye");
     chat.stop().await;
+}
+
+/// A virtual machine was cloned: two processes are one start of a program.
+#[tokio::test]
+async fn the_copy_of_a_program_ends_its_chat() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let stores = Stores::open(&database.url).await.unwrap();
+    let (chat, address) = chat_on(Arc::clone(&stores.log)).await;
+    let mut alice = Client::connect(address, "alice").await;
+    alice.join(None).await;
+    alice.say("hi", "a1").await;
+    alice.until("ack").await;
+    // The other process was faster.
+    let mut other = database.text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
+    let faster = "INSERT INTO commits (writer, n, at, parts) SELECT writer, max(n) + 1, 0, '[]' FROM commits GROUP BY writer";
+    sqlx::raw_sql(faster).execute(&mut other).await.unwrap();
+    alice.say("hi again", "a2").await;
+    let ended = timeout(TIMEOUT, chat.ended()).await.expect("it ends by itself");
+    assert!(matches!(ended, Err(StoreError::ServerTwice)), "{ended:?}");
+    assert!(chat.open(Opening::v2(Username::parse("bob").unwrap())).await.is_err());
 }
 
 #[tokio::test]
