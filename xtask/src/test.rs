@@ -12,7 +12,9 @@ use crate::page::{BROWSER, NODE, TOOLS};
 use crate::postgres::POSTGRES;
 use crate::s3::S3;
 use crate::sdk::PYTHON;
-use crate::tools::{CADDY, FAIL2BAN, KOSOKU, NATS, NGINX, PEBBLE, PROMTOOL, SCHEMATHESIS, SLOWHTTPTEST};
+use crate::tools::{
+    CADDY, FAIL2BAN, KOSOKU, NATS, NGINX, PEBBLE, PROMTOOL, SCHEMATHESIS, SLOWHTTPTEST, VALGRIND,
+};
 use crate::{page, prove, sdk};
 
 /// Runs all steps, or the named ones, up to the first that fails, and prints
@@ -94,6 +96,14 @@ const STEPS: &[Step] = &[
         "planted-bugs",
         &["test", "--profile", "simulate", "--package", "lanechat-simulator", "--features", "planted-bugs"],
     ),
+    // What a delivery, a post, a connect and a resume cost, against the bounds of `bins/instructions`.
+    Step {
+        needs: &[VALGRIND],
+        ..Step::cargo(
+            "instructions",
+            &["run", "--quiet", "--profile", "instructions", "--package", "instructions"],
+        )
+    },
     Step::cargo(BUILD, &["build", "--package", "server", "--package", "prove", "--package", "axum-host"]),
     // KILL behind a bad network; `cargo xtask prove` has the long runs.
     Step {

@@ -48,6 +48,13 @@ pub(crate) const NATS: Component = Component {
     find: || is_present("nats-server", "nats-server"),
 };
 
+/// Counts the processor's instructions. It is no service, and looks for its parts where the package has them.
+pub(crate) const VALGRIND: Component = Component {
+    name: "valgrind",
+    install: "apt-get install valgrind",
+    find: || is_installed("valgrind") || apt::install("valgrind", &["valgrind"]),
+};
+
 /// Autobahn's cases of RFC 6455. Without it, frames are tested by the tests' own cases only.
 pub(crate) const KOSOKU: Component = Component {
     name: "kosoku",
