@@ -15,8 +15,8 @@ use chat_cluster::{FeedStart, Sequencer};
 use chat_core::{Draft, Outcome, Page, PageFrom, SessionId};
 use chat_store::test_postgres::{TestCluster, TestDatabase};
 use chat_store::{
-    DatabaseUrl, EventLog, NewUser, PasswordChange, PostgresOptions, PostgresStore, StoreError, Stores,
-    UserRepository as _,
+    AdministrationRepository as _, DatabaseUrl, EventLog, NewUser, PasswordChange, PostgresOptions,
+    PostgresStore, RegistrationTerms, StoreError, Stores, Subject, UserRepository as _,
 };
 use common::proxy::{FATES, Fate, Proxy};
 use common::{ALL, WithNonce as _, draft, edit, name, react, room, texts, unreact};
@@ -252,6 +252,53 @@ async fn a_change_of_an_account_is_made_once_and_reported_once() {
             ("newest", Some("/uploads/a.webp"))
         );
     }
+}
+
+/// A user of an OpenID provider.
+fn subject(subject: &str) -> Subject<'_> {
+    Subject { issuer: "https://id.example", subject }
+}
+
+/// All such accounts have the same in place of a password's hash, so that the hash does not say which
+/// attempt has made one.
+#[tokio::test]
+async fn an_account_of_a_provider_is_made_once_and_for_its_own_user() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let proxy = Proxy::before(&database).await;
+    let store = PostgresStore::open(&proxy.url(), quick()).await.unwrap();
+    let user = |person: &str, created_at_ms| NewUser {
+        name: name(person),
+        password_hash: "!".into(),
+        avatar: None,
+        created_at_ms,
+    };
+    let register = async |user: &NewUser, of: &str| {
+        let terms = RegistrationTerms { subject: Some(subject(of)), ..RegistrationTerms::default() };
+        store.register(user, terms).await
+    };
+    let account_of = async |of: &str| {
+        let found = store.find_subject(subject(of)).await.unwrap();
+        found.map(|user| user.name.as_str().to_owned())
+    };
+    for fate in FATES {
+        let person = format!("{fate:?}");
+        proxy.next_commit(fate);
+        assert!(register(&user(&person, 2), &person).await.unwrap(), "{fate:?}");
+        assert!(proxy.has_applied_fate());
+        assert_eq!(account_of(&person).await.as_deref(), Some(&*person));
+    }
+    // Neither an account of another user of the provider, nor one that was made without it.
+    store.create_user(&user("robot", 1)).await.unwrap();
+    for taken in ["AnswerLost", "robot"] {
+        proxy.next_with(taken, Fate::AnswerLost);
+        let refused = register(&user(taken, 3), "another").await;
+        assert!(proxy.has_applied_fate());
+        assert!(matches!(refused, Err(StoreError::NameTaken)), "{taken}: {refused:?}");
+        assert_eq!(account_of("another").await, None, "{taken}");
+    }
+    assert_eq!(account_of("AnswerLost").await.as_deref(), Some("AnswerLost"));
+    assert_eq!(store.count_users().await.unwrap(), FATES.len() as u64 + 1);
+    store.close().await;
 }
 
 /// Writes one message after the other until `stop`, and returns each text with

@@ -249,8 +249,9 @@ impl<'a> Creation<'a> {
     fn query(&self) -> Query<'_> {
         let Self { user, removed, words, .. } = self;
         let [cased, folded] = self.skeleton.keys();
-        // If the answer to the first attempt was lost, it may have made the account
-        // that a retry finds. The hash, with its random salt, identifies it.
+        // If the answer to the first attempt was lost, it may have made the account that a retry
+        // finds. The hash, with its random salt, and the time identify it: accounts without a password
+        // have the same hash.
         let is_retry = self.is_tried.swap(true, Ordering::Relaxed);
         sqlx::query(CREATE_USER)
             .bind(user.name.as_str())
@@ -423,7 +424,8 @@ pub(super) const CREATE_USER: &str = r#"WITH known AS (
                 EXISTS (SELECT FROM names WHERE username = $1) AS is_known,
                 EXISTS (SELECT FROM names WHERE cased IN ($2, $3)) OR
                 EXISTS (SELECT FROM names WHERE folded IN ($2, $3)) AS is_confusable,
-                EXISTS (SELECT FROM users WHERE $9 AND username = $1 AND password_hash = $5) AS made_before),
+                EXISTS (SELECT FROM users WHERE $9 AND username = $1 AND password_hash = $5
+                           AND created_at = to_timestamp($7::double precision / 1000)) AS made_before),
      made AS (
          INSERT INTO users (username, password_hash, avatar, created_at)
          SELECT $1, $5, $6, to_timestamp($7::double precision / 1000) FROM known

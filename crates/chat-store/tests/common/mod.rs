@@ -89,9 +89,18 @@ impl TestStore {
         self.database().text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
     }
 
-    /// Runs statements on a Postgres database.
+    /// Runs statements on the database, as another program.
     pub(crate) async fn run_sql(&self, sql: &'static str) {
-        sqlx::raw_sql(sql).execute(&mut self.connect().await).await.unwrap();
+        match &self.url {
+            DatabaseUrl::Memory => panic!("a memory store belongs to one program"),
+            DatabaseUrl::Sqlite(path) => {
+                let mut program = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut program).await.unwrap();
+            }
+            DatabaseUrl::Postgres(_) => {
+                sqlx::raw_sql(sql).execute(&mut self.connect().await).await.unwrap();
+            }
+        }
     }
 
     /// Whether the data outlives the store.

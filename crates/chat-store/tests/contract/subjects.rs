@@ -9,6 +9,7 @@ every_store! {
     subjects_of_one_name_have_accounts_of_their_own,
     of_first_sign_ins_at_once_one_makes_the_account,
     a_removed_account_is_nobodys,
+    an_account_that_another_program_removed_is_nobodys,
     a_subject_may_be_an_administrator,
 }
 
@@ -79,6 +80,23 @@ async fn a_removed_account_is_nobodys(store: TestStore) {
     assert_eq!(account_of(&store, subject("1")).await, None);
     assert!(register(&store, "guest", subject("1")).await.unwrap());
     assert_eq!(account_of(&store, subject("1")).await.as_deref(), Some("guest"));
+}
+
+/// Another program knows nothing of subjects, and leaves the row of the account that it removes.
+async fn an_account_that_another_program_removed_is_nobodys(store: TestStore) {
+    if !store.is_kept() {
+        return;
+    }
+    assert!(register(&store, "alice", subject("1")).await.unwrap());
+    store.run_sql("DELETE FROM users WHERE username = 'alice'").await;
+    assert_eq!(account_of(&store, subject("1")).await, None);
+    let taken = register(&store, "alice", subject("1")).await;
+    assert!(matches!(taken, Err(StoreError::NameTaken)), "{taken:?}");
+    assert!(register(&store, "guest", subject("1")).await.unwrap());
+    assert_eq!(account_of(&store, subject("1")).await.as_deref(), Some("guest"));
+    let again = register(&store, "guest 2", subject("1")).await;
+    assert!(matches!(again, Err(StoreError::NameTaken)), "{again:?}");
+    assert_eq!(store.users.count_users().await.unwrap(), 1);
 }
 
 async fn a_subject_may_be_an_administrator(store: TestStore) {
