@@ -12,7 +12,7 @@ use chat_core::{
     Protocol, RoomName, Seed, Username,
 };
 use chat_http::{FilesLocation, HttpOptions, Parts, Server, fuzzing};
-use chat_store::MemoryStore;
+use chat_store::{MemoryStore, Stores};
 use tokio::net::TcpListener;
 
 /// A parser with its checks.
@@ -241,25 +241,12 @@ fn multipart() -> impl FnMut(&[u8]) -> Depth {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let folder = tempfile::tempdir().expect("a folder");
     let server = runtime.block_on(async {
-        let store = Arc::new(MemoryStore::default());
         let secret = SigningSecret::new("a secret of tests with more than 32 bytes").expect("long enough");
-        let parts = Parts {
-            users: store.clone(),
-            sessions: store.clone(),
-            log: store.clone(),
-            rooms: store.clone(),
-            files: store.clone(),
-            search: store.clone(),
-            administration: store.clone(),
-            push: store.clone(),
-            bots: store.clone(),
-            outgoing: store,
-            shared: None,
-            passwords: Passwords::start(PasswordsOptions::default()).expect("threads"),
-            tokens: Tokens::new(&secret, TokenOptions::default()),
-            identity: None,
-            oidc: None,
-        };
+        let parts = Parts::new(
+            Stores::of(Arc::new(MemoryStore::default())),
+            Passwords::start(PasswordsOptions::default()).expect("threads"),
+            Tokens::new(&secret, TokenOptions::default()),
+        );
         let mut options =
             HttpOptions { uploads_dir: folder.path().join("uploads"), ..HttpOptions::default() };
         options.files.location = FilesLocation::Folder(folder.path().join("files"));

@@ -13,7 +13,7 @@ use chat_http::{
     BasePath, Chat, FilesLocation, HttpOptions, Identified, Identity, IdentityFuture, Parts, Peer,
     RequestHead,
 };
-use chat_store::MemoryStore;
+use chat_store::{MemoryStore, Stores};
 
 /// The path of the chat in this host.
 pub(crate) const PATH: &str = "/chat";
@@ -46,7 +46,7 @@ impl Identity for Users {
 
 /// Serves the chat on a free port of this machine, and prints its address, until the process ends.
 pub(crate) async fn serve(shards: usize, host: &Host) -> Result<bool, Box<dyn Error>> {
-    let parts = Parts::of_host(Arc::new(MemoryStore::default()), Arc::new(Users))?;
+    let parts = Parts::of_host(Stores::of(Arc::new(MemoryStore::default())), Arc::new(Users))?;
     let mut options = HttpOptions {
         base_path: BasePath::parse(PATH)?,
         uploads_dir: host.folder.join("uploads"),

@@ -23,14 +23,18 @@ impl OidcSettings {
     ///
     /// No requests can be sent.
     pub(crate) fn sign_in(&self) -> Result<OidcSignIn, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
-            .build()?;
+        let client = client()?;
         let send = move |request| -> OidcAnswering { Box::pin(answer(client.clone(), request)) };
         Ok(OidcSignIn::new(self.name.clone(), OidcProvider::new(self.options.clone(), send)))
     }
+}
+
+fn client() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TIMEOUT)
+        .build()
 }
 
 /// How long a connection to the provider may take.
@@ -51,4 +55,49 @@ async fn answer(
     }
     let response = request.header(ACCEPT, "application/json").send().await?;
     Ok(OidcAnswer { status: response.status().as_u16(), body: answer_text::read(response).await? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Time passes as soon as nobody has anything to do but to wait for it.
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_answer_is_an_error_in_time_and_the_code_is_sent_once() {
+        let half = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"id_token\":";
+        for (what, sent) in [("silence", None), ("the end", Some("")), ("half an answer", Some(half))] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/token", listener.local_addr().unwrap());
+            let asked = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&asked);
+            let provider = tokio::spawn(async move {
+                let mut kept = Vec::new();
+                loop {
+                    let (mut socket, _) = listener.accept().await.unwrap();
+                    let (mut request, mut byte) = (Vec::new(), [0]);
+                    while !request.ends_with(b"code=one") {
+                        socket.read_exact(&mut byte).await.unwrap();
+                        request.extend(byte);
+                    }
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    match sent {
+                        Some(sent) => socket.write_all(sent.as_bytes()).await.unwrap(),
+                        None => kept.push(socket),
+                    }
+                }
+            });
+            let request = OidcRequest { url, authorization: None, form: Some("code=one".to_owned()) };
+            let answered = answer(client().unwrap(), request);
+            let answered = tokio::time::timeout(Duration::from_secs(60), answered).await;
+            assert!(answered.expect("in time").is_err(), "{what}");
+            assert_eq!(asked.load(Ordering::Relaxed), 1, "{what}");
+            provider.abort();
+        }
+    }
 }

@@ -135,17 +135,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         None => None,
     };
     let parts = Parts {
-        users: stores.users.clone(),
-        sessions: stores.sessions.clone(),
-        log: stores.log.clone(),
-        rooms: stores.rooms.clone(),
-        files: stores.files.clone(),
-        search: stores.search.clone(),
-        administration: stores.administration.clone(),
-        push: stores.push.clone(),
-        bots: stores.bots.clone(),
-        outgoing: stores.outgoing.clone(),
-        shared: stores.shared.clone(),
+        stores: stores.clone(),
         passwords: Passwords::start(config.passwords.clone())?,
         tokens: match &external_keys {
             Some(keys) => Tokens::new(&secret, config.tokens.clone()).with_external_keys(Arc::clone(keys)),

@@ -12,11 +12,7 @@ use chat_auth::{
 use chat_core::{RoomName, SessionId, Username};
 use chat_pictures::{PictureLimits, PictureQueue};
 use chat_shard::{ChatHandle, ClusterFault, HandleParts, RoomInUse, Shards, now_ms};
-use chat_store::{
-    AdministrationRepository, BotRepository, EventLog, FileRepository, OutgoingRepository, ProfileField,
-    PushRepository, RoleChange, RoomRepository, SearchIndex, SessionRepository, SharedRepository, StoreError,
-    UserRepository,
-};
+use chat_store::{ProfileField, RoleChange, StoreError, Stores};
 use hyper::header::HeaderValue;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -49,28 +45,8 @@ use crate::webhooks::Webhooks;
 
 /// The parts from which a chat is built.
 pub struct Parts {
-    /// The store of accounts.
-    pub users: Arc<dyn UserRepository>,
-    /// The store of sessions.
-    pub sessions: Arc<dyn SessionRepository>,
-    /// The log of messages.
-    pub log: Arc<dyn EventLog>,
-    /// The rooms, for lists.
-    pub rooms: Arc<dyn RoomRepository>,
-    /// The records of files.
-    pub files: Arc<dyn FileRepository>,
-    /// The search of messages.
-    pub search: Arc<dyn SearchIndex>,
-    /// What administrators and moderators do.
-    pub administration: Arc<dyn AdministrationRepository>,
-    /// The store of push subscriptions, and of the messages that are to be pushed.
-    pub push: Arc<dyn PushRepository>,
-    /// Bots and webhooks.
-    pub bots: Arc<dyn BotRepository>,
-    /// Outgoing webhooks, and the messages that are to be delivered.
-    pub outgoing: Arc<dyn OutgoingRepository>,
-    /// What several servers of one database share. `None`: there is one server.
-    pub shared: Option<Arc<dyn SharedRepository>>,
+    /// What the chat keeps.
+    pub stores: Stores,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// Issues and checks tokens.
@@ -82,75 +58,24 @@ pub struct Parts {
     pub oidc: Option<OidcSignIn>,
 }
 
-/// Everything that a chat keeps, in one store: what has all these traits is one.
-pub trait ChatStore:
-    UserRepository
-    + SessionRepository
-    + EventLog
-    + RoomRepository
-    + FileRepository
-    + SearchIndex
-    + AdministrationRepository
-    + PushRepository
-    + BotRepository
-    + OutgoingRepository
-{
-}
-
-impl<S> ChatStore for S where
-    S: UserRepository
-        + SessionRepository
-        + EventLog
-        + RoomRepository
-        + FileRepository
-        + SearchIndex
-        + AdministrationRepository
-        + PushRepository
-        + BotRepository
-        + OutgoingRepository
-{
-}
-
 impl Parts {
-    /// The parts of a chat that keeps everything in one store, and has its own sign-in.
-    pub fn new<S>(store: Arc<S>, passwords: Passwords, tokens: Tokens) -> Self
-    where
-        S: ChatStore + 'static,
-    {
-        Self {
-            users: store.clone(),
-            sessions: store.clone(),
-            log: store.clone(),
-            rooms: store.clone(),
-            files: store.clone(),
-            search: store.clone(),
-            administration: store.clone(),
-            push: store.clone(),
-            bots: store.clone(),
-            outgoing: store,
-            shared: None,
-            passwords,
-            tokens,
-            identity: None,
-            oidc: None,
-        }
+    /// The parts of a chat that has its own sign-in.
+    pub fn new(stores: Stores, passwords: Passwords, tokens: Tokens) -> Self {
+        Self { stores, passwords, tokens, identity: None, oidc: None }
     }
 
-    /// The parts of a chat that keeps everything in one store, and whose host says who its users
-    /// are. No token is issued, so that the secret that signs them is a random one.
+    /// The parts of a chat whose host says who its users are. No token is issued, so that the secret
+    /// that signs them is a random one.
     ///
     /// # Errors
     ///
     /// The threads for passwords cannot be started.
-    pub fn of_host<S>(store: Arc<S>, identity: Arc<dyn Identity>) -> Result<Self, PasswordsError>
-    where
-        S: ChatStore + 'static,
-    {
+    pub fn of_host(stores: Stores, identity: Arc<dyn Identity>) -> Result<Self, PasswordsError> {
         let secret: [u8; SECRET_MIN_BYTES] = rand::random();
         let secret = SigningSecret::new(secret).expect("it has the least number of bytes");
         let passwords = Passwords::start(PasswordsOptions::default())?;
         let tokens = Tokens::new(&secret, TokenOptions::default());
-        Ok(Self { identity: Some(identity), ..Self::new(store, passwords, tokens) })
+        Ok(Self { identity: Some(identity), ..Self::new(stores, passwords, tokens) })
     }
 }
 
@@ -230,15 +155,10 @@ impl App {
         let Started { shards, avatars, files, pushes, webhooks, hasher } = started;
         let tasks = TaskTracker::new();
         let metrics = Metrics::new(shards.metrics());
-        let stores = HandleParts {
-            log: Arc::clone(&parts.log),
-            rooms: Arc::clone(&parts.rooms),
-            sessions: Arc::clone(&parts.sessions),
-        };
-        let registrations =
-            parts.shared.clone().map(|shared| SharedRegistrations::new(shared, hasher.clone()));
+        let Stores { log, rooms, sessions, shared, .. } = parts.stores.clone();
+        let registrations = shared.map(|shared| SharedRegistrations::new(shared, hasher.clone()));
         Self {
-            chat: ChatHandle::new(Arc::clone(&shards), stores),
+            chat: ChatHandle::new(Arc::clone(&shards), HandleParts { log, rooms, sessions }),
             parts,
             shards,
             avatars,
@@ -294,7 +214,7 @@ impl App {
         name: SignInName<'_>,
         address: ClientAddress,
     ) -> Result<SignInAttempt<'_>, SignInRefused> {
-        let shared = self.parts.shared.as_deref();
+        let shared = self.parts.stores.shared.as_deref();
         SignInAttempt::begin(&self.sign_ins, shared, name, address.limited()).await
     }
 
@@ -306,11 +226,11 @@ impl App {
     pub(crate) async fn check_store(&self) -> Result<(), Unready> {
         let check = async {
             let check = async {
-                self.parts.log.check().await?;
+                self.parts.stores.log.check().await?;
                 if self.shards.last_append_failed() {
                     // Reading works on a full disk, and no message may come that would show
                     // that there is space again.
-                    self.parts.log.check_write().await?;
+                    self.parts.stores.log.check_write().await?;
                 }
                 Ok(())
             };
@@ -362,7 +282,7 @@ impl App {
     /// [`HttpError::Store`].
     pub(crate) async fn has_administrator(&self) -> Result<bool, HttpError> {
         let ask = async {
-            let administrators = self.parts.users.administrators().await;
+            let administrators = self.parts.stores.users.administrators().await;
             administrators.map(|administrators| !administrators.is_empty()).map_err(Arc::new)
         };
         self.has_administrator.get(ask).await.map_err(HttpError::Store)
@@ -370,7 +290,7 @@ impl App {
 
     /// Makes the user the first administrator, unless there is one.
     pub(crate) async fn set_up(&self, user: &Username) -> Result<Option<RoleChange>, HttpError> {
-        let change = self.parts.administration.set_up(user, now_ms()).await?;
+        let change = self.parts.stores.administration.set_up(user, now_ms()).await?;
         self.has_administrator.forget().await;
         Ok(change)
     }
@@ -383,7 +303,7 @@ impl App {
     /// [`HttpError::Store`].
     pub(crate) async fn profile(&self) -> Result<Arc<Profile>, HttpError> {
         let read = async {
-            let changed = self.parts.administration.server_profile().await.map_err(Arc::new)?;
+            let changed = self.parts.stores.administration.server_profile().await.map_err(Arc::new)?;
             Ok(Arc::new(Profile::new(changed, &self.options)))
         };
         self.profile.get(read).await.map_err(HttpError::Store)
@@ -396,7 +316,7 @@ impl App {
         fields: &[(ProfileField, Option<&str>)],
         by: &Username,
     ) -> Result<(), HttpError> {
-        self.parts.administration.set_server_profile(fields, Some(by), now_ms()).await?;
+        self.parts.stores.administration.set_server_profile(fields, Some(by), now_ms()).await?;
         self.profile.forget().await;
         Ok(())
     }
@@ -433,7 +353,7 @@ impl App {
     /// [`HttpError::TooManyAccounts`] and [`HttpError::Store`].
     pub(crate) async fn check_accounts(&self) -> Result<(), HttpError> {
         let Some(max) = self.options.registration_limits.accounts_max else { return Ok(()) };
-        let count = async { self.parts.users.count_users().await.map_err(Arc::new) };
+        let count = async { self.parts.stores.users.count_users().await.map_err(Arc::new) };
         let accounts = self.accounts.get(count).await.map_err(HttpError::Store)?;
         if accounts < max { Ok(()) } else { Err(HttpError::TooManyAccounts) }
     }
@@ -477,7 +397,7 @@ impl App {
         let read = async move {
             // Read before the shards are asked: a room that is closed meanwhile must not
             // seem to be one that the store does not know.
-            let stored = app.parts.rooms.open_rooms(OPEN_ROOMS_MAX).await.map_err(Arc::new)?;
+            let stored = app.parts.stores.rooms.open_rooms(OPEN_ROOMS_MAX).await.map_err(Arc::new)?;
             let in_use = app.rooms_in_use().await.map_err(unavailable)?;
             let configured = app.options.rooms.clone();
             let sort = move || OpenRooms::new(stored, &in_use.rooms, in_use.online, &configured);
@@ -502,7 +422,7 @@ impl App {
         let cached =
             self.many_rooms().iter().find(|(known, _)| known == user).map(|(_, rooms)| Arc::clone(rooms));
         let Some(cached) = cached else {
-            let own = self.parts.rooms.rooms_of(user, OWN_ROOMS_MAX).await?;
+            let own = self.parts.stores.rooms.rooms_of(user, OWN_ROOMS_MAX).await?;
             if own.len() > MANY_ROOMS {
                 let mut many = self.many_rooms();
                 many.retain(|(known, _)| known != user);
@@ -515,7 +435,7 @@ impl App {
         };
         let (app, open, user) = (Arc::clone(self), Arc::clone(open), user.clone());
         let read = async move {
-            let own = app.parts.rooms.rooms_of(&user, OWN_ROOMS_MAX).await.map_err(Arc::new)?;
+            let own = app.parts.stores.rooms.rooms_of(&user, OWN_ROOMS_MAX).await.map_err(Arc::new)?;
             if own.len() <= MANY_ROOMS {
                 app.many_rooms().retain(|(known, _)| *known != user);
             }

@@ -79,7 +79,7 @@ impl Chat {
         if parts.oidc.is_some() && options.public_url.is_none() {
             return Err(StartError::PublicUrl);
         }
-        let avatars = AvatarFolder::open(&options, &*parts.users, parts.shared.clone())
+        let avatars = AvatarFolder::open(&options, &*parts.stores.users, parts.stores.shared.clone())
             .await
             .map_err(|cause| StartError::Uploads { path: options.uploads_dir.clone(), cause })?;
         let files = Files::open(&options).await.map_err(|error| StartError::Files {
@@ -91,7 +91,7 @@ impl Chat {
             RoomLooks::of(options.rooms.iter().map(|room| (&room.name, room.title.as_str())));
         let rooms: Vec<_> =
             options.rooms.iter().map(|room| (room.name.clone(), room.title.clone())).collect();
-        parts.rooms.add_rooms(&rooms, now_ms()).await.map_err(StartError::Rooms)?;
+        parts.stores.rooms.add_rooms(&rooms, now_ms()).await.map_err(StartError::Rooms)?;
         // Push services have https addresses.
         options.push.enabled &= HAS_TLS || options.outgoing_private;
         let pushes = Pushes::new(&options);
@@ -100,8 +100,8 @@ impl Chat {
         }
         let webhooks = Webhooks::new(&options);
         options.shards.stored = options.shards.stored.and(webhooks.note_stored());
-        let hasher = keyed_hash(parts.shared.as_deref()).await.map_err(StartError::Shared)?;
-        let shards = Shards::start(options.shards.clone(), parts.log.clone());
+        let hasher = keyed_hash(parts.stores.shared.as_deref()).await.map_err(StartError::Shared)?;
+        let shards = Shards::start(options.shards.clone(), parts.stores.log.clone());
         let shards = Arc::new(shards.map_err(StartError::Shards)?);
         let started = Started { shards, avatars, files, pushes, webhooks, hasher };
         let app = Arc::new(App::new(parts, started, options));

@@ -23,9 +23,9 @@ pub(crate) async fn ensure(app: &App, signed_in: &SignedIn) -> Result<(), HttpEr
     if Username::parse(user.as_str()).as_ref() != Ok(user) {
         return Ok(());
     }
-    if let Some(account) = app.parts.users.find_user(user).await? {
+    if let Some(account) = app.parts.stores.users.find_user(user).await? {
         if picture.is_some() && picture != account.avatar.as_deref() {
-            app.parts.users.set_avatar(user, account.avatar.as_deref(), picture).await?;
+            app.parts.stores.users.set_avatar(user, account.avatar.as_deref(), picture).await?;
         }
         return Ok(());
     }
@@ -35,7 +35,7 @@ pub(crate) async fn ensure(app: &App, signed_in: &SignedIn) -> Result<(), HttpEr
         avatar: picture.map(str::to_owned),
         created_at_ms: now_ms(),
     };
-    match app.parts.users.create_user(&account).await {
+    match app.parts.stores.users.create_user(&account).await {
         Ok(()) => tracing::info!(user = user.as_str(), "made an account for a user of another issuer"),
         Err(error @ (StoreError::NameTaken | StoreError::NameConfusable)) => {
             tracing::info!(user = user.as_str(), %error, "made no account for a user of another issuer");

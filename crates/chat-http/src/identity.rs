@@ -196,7 +196,7 @@ pub(crate) async fn identify(
         tracing::warn!(user = identified.user, "the host names a user whom the chat cannot have");
         return Err(HttpError::InvalidToken(None));
     };
-    if !app.parts.administration.bans_of(std::slice::from_ref(&user)).await?.is_empty() {
+    if !app.parts.stores.administration.bans_of(std::slice::from_ref(&user)).await?.is_empty() {
         return Err(HttpError::InvalidToken(None));
     }
     let now = now_ms();

@@ -25,7 +25,7 @@ async fn index_all(app: &App) {
     let mut progress = None;
     loop {
         let started = Instant::now();
-        match app.parts.search.index_some(ENTRIES_AT_ONCE).await {
+        match app.parts.stores.search.index_some(ENTRIES_AT_ONCE).await {
             Ok(indexed) => {
                 app.store_health.answered(StoreUse::Indexing, Instant::now());
                 app.metrics.indexed(indexed.messages, indexed.left);
@@ -36,7 +36,7 @@ async fn index_all(app: &App) {
                 if indexed.has_more {
                     tokio::time::sleep(Indexed::pause(started.elapsed())).await;
                 } else {
-                    app.parts.search.committed().await;
+                    app.parts.stores.search.committed().await;
                     tokio::time::sleep(COLLECT).await;
                 }
             }

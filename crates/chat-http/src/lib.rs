@@ -15,17 +15,17 @@
 //!
 //! use chat_auth::{Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens};
 //! use chat_http::{FilesLocation, HttpOptions, Parts, Server};
-//! use chat_store::MemoryStore;
+//! use chat_store::{MemoryStore, Stores};
 //! use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 //! use tokio::net::{TcpListener, TcpStream};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
-//! let store = Arc::new(MemoryStore::default());
+//! let stores = Stores::of(Arc::new(MemoryStore::default()));
 //! let secret = SigningSecret::new("a text of 32 bytes or more, from the configuration")?;
 //! let passwords = Passwords::start(PasswordsOptions::default())?;
-//! let parts = Parts::new(store, passwords, Tokens::new(&secret, TokenOptions::default()));
+//! let parts = Parts::new(stores, passwords, Tokens::new(&secret, TokenOptions::default()));
 //! let mut options = HttpOptions { uploads_dir: folder.path().join("uploads"), ..HttpOptions::default() };
 //! options.files.location = FilesLocation::Folder(folder.path().join("files"));
 //! let server = Server::start(TcpListener::bind("127.0.0.1:0").await?, parts, options).await?;
@@ -108,7 +108,7 @@ mod user_rate;
 mod webhooks;
 
 pub use acme_challenges::AcmeChallenges;
-pub use app::{ChatStore, Parts};
+pub use app::Parts;
 pub use avatar::{avatar_file_name, read_avatar, remove_avatar, write_avatar};
 pub use base_path::{BasePath, InvalidBasePath};
 pub use bots::{

@@ -54,7 +54,7 @@ struct Pass {
 
 /// Takes each deletion that is due one part further. Returns whether there was one.
 async fn delete_some(app: &App, passes: &mut HashMap<Username, Pass>) -> Result<bool, StoreError> {
-    let administration = &app.parts.administration;
+    let administration = &app.parts.stores.administration;
     let deletions = administration.deletions(DELETIONS_AT_ONCE).await?;
     app.store_health.answered(StoreUse::Deletions, Instant::now());
     let now = Instant::now();
@@ -87,7 +87,7 @@ async fn delete_some(app: &App, passes: &mut HashMap<Username, Pass>) -> Result<
 
 /// Deletes the user's messages among the next messages of the log.
 async fn delete_part(app: &App, deletion: &Deletion, pass: &mut Pass) -> Result<(), StoreError> {
-    let administration = &app.parts.administration;
+    let administration = &app.parts.stores.administration;
     let Deletion { user, upto, .. } = deletion;
     if *upto == LogPosition::default() {
         pass.began = Some(Instant::now());
@@ -121,7 +121,7 @@ async fn delete_part(app: &App, deletion: &Deletion, pass: &mut Pass) -> Result<
 /// only because they are repeated. A part that is looked for again would not find them.
 async fn delete_all(app: &App, user: &Username, messages: &[(Topic, u64)]) -> Result<bool, StoreError> {
     for _ in 0..ATTEMPTS_MAX {
-        let ban = app.parts.administration.find_ban(user).await?;
+        let ban = app.parts.stores.administration.find_ban(user).await?;
         if !ban.is_some_and(|ban| ban.is_deleting) {
             return Ok(false);
         }

@@ -16,7 +16,7 @@ use crate::store_health::{StoreHealth, StoreUse};
 pub(crate) async fn fill_members(app: Arc<App>, stopping: CancellationToken) {
     tokio::select! {
         () = stopping.cancelled() => {}
-        () = fill_all(&*app.parts.rooms, &app.store_health) => {}
+        () = fill_all(&*app.parts.stores.rooms, &app.store_health) => {}
     }
 }
 

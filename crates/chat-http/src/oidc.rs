@@ -60,7 +60,7 @@ pub(crate) async fn account(app: &App, oidc: &OidcSignIn, user: &OidcUser) -> Re
         }
         let (password_hash, created_at_ms) = (NO_PASSWORD.to_owned(), now_ms());
         let new = NewUser { name, password_hash, avatar: None, created_at_ms };
-        match app.parts.administration.register(&new, terms).await {
+        match app.parts.stores.administration.register(&new, terms).await {
             Ok(_) => tracing::info!(user = new.name.as_str(), "made an account for a user of the provider"),
             Err(StoreError::NameTaken | StoreError::NameConfusable) => {}
             Err(error) => return Err(error.into()),
@@ -75,7 +75,7 @@ pub(crate) async fn account(app: &App, oidc: &OidcSignIn, user: &OidcUser) -> Re
 
 /// The account of a user of the provider, if there is one.
 pub(crate) async fn find(app: &App, subject: Subject<'_>) -> Result<Option<User>, HttpError> {
-    Ok(app.parts.users.find_subject(subject).await?)
+    Ok(app.parts.stores.users.find_subject(subject).await?)
 }
 
 /// The names that a new account may get, the best first: what the user is called, then the same with

@@ -156,7 +156,7 @@ pub(crate) async fn public_key(app: &App) -> Result<String, HttpError> {
 async fn server_key(app: &App) -> Result<&ServerKey, StoreError> {
     let load = async {
         let new = ServerKey::generate().ok_or(StoreError::Unavailable { source: "no randomness".into() })?;
-        let stored = app.parts.push.push_key(&new).await?;
+        let stored = app.parts.stores.push.push_key(&new).await?;
         ServerKey::parse(&stored).ok_or(StoreError::Damaged { what: "the key of notifications" })
     };
     app.pushes.key.get_or_try_init(|| load).await
@@ -212,13 +212,13 @@ async fn fill_queue(app: &App) {
 
 /// Removes the subscriptions of ended sessions, and looks at all topics.
 async fn sweep(app: &App) -> Result<(), StoreError> {
-    let count = app.parts.push.sweep_push_subscriptions(now_ms()).await?;
+    let count = app.parts.stores.push.sweep_push_subscriptions(now_ms()).await?;
     app.metrics.push_subscriptions(count);
     app.pushes.has_subscriptions.store(count.subscriptions > 0, Ordering::Relaxed);
     let mut next = (count.subscriptions > 0).then_some(0);
     while let Some(after) = next {
         let since = since_ms(app);
-        let (topics, then) = app.parts.push.topics_to_push(since, after, TOPICS_AT_ONCE).await?;
+        let (topics, then) = app.parts.stores.push.topics_to_push(since, after, TOPICS_AT_ONCE).await?;
         queue(app, &topics).await?;
         next = then;
     }
@@ -228,7 +228,7 @@ async fn sweep(app: &App) -> Result<(), StoreError> {
 async fn queue(app: &App, topics: &[Topic]) -> Result<(), StoreError> {
     for topics in topics.chunks(TOPICS_AT_ONCE) {
         let due = now_ms() + milliseconds(app.options.push.delay);
-        app.parts.push.queue_pushes(topics, since_ms(app), due).await?;
+        app.parts.stores.push.queue_pushes(topics, since_ms(app), due).await?;
     }
     Ok(())
 }
@@ -255,7 +255,7 @@ async fn send_queue(app: &Arc<App>, sending: &mut JoinSet<()>) {
                     max: free,
                     user_max: options.user_requests_max,
                 };
-                match app.parts.push.claim_pushes(claim).await {
+                match app.parts.stores.push.claim_pushes(claim).await {
                     Ok(due) => {
                         for push in due {
                             sending.spawn(deliver(Arc::clone(app), push));
@@ -279,7 +279,7 @@ async fn deliver(app: Arc<App>, push: DuePush) {
     let result = match send(&app, &push).await {
         Ok(sent) => {
             app.metrics.pushed(sent.outcome());
-            app.parts.push.finish_push(&push, sent.done(push.failures, now_ms())).await
+            app.parts.stores.push.finish_push(&push, sent.done(push.failures, now_ms())).await
         }
         Err(error) => Err(error),
     };
@@ -298,8 +298,12 @@ async fn send(app: &App, push: &DuePush) -> Result<Sent, StoreError> {
         return Ok(Sent::Unwanted);
     }
     let from = MessagesFrom::Numbers(vec![push.seq]);
-    let page =
-        app.parts.log.messages(&push.topic, &from, PageLimits { entries: 1, bytes: usize::MAX }).await?;
+    let page = app
+        .parts
+        .stores
+        .log
+        .messages(&push.topic, &from, PageLimits { entries: 1, bytes: usize::MAX })
+        .await?;
     let Some(entry) = page.entries.first().filter(|entry| !entry.body.is_deleted()) else {
         return Ok(Sent::Unwanted);
     };

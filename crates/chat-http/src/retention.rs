@@ -34,8 +34,8 @@ async fn trim_all(app: &App) {
     while let Some(position) = next {
         let started = Instant::now();
         // The clock by which messages were stored.
-        let now_ms = app.parts.log.feed().map_or_else(now_ms, |feed| feed.now_ms());
-        let part = app.parts.log.trim(&app.options.retention, position, now_ms, ENTRIES_AT_ONCE).await;
+        let now_ms = app.parts.stores.log.feed().map_or_else(now_ms, |feed| feed.now_ms());
+        let part = app.parts.stores.log.trim(&app.options.retention, position, now_ms, ENTRIES_AT_ONCE).await;
         let trimmed = match part {
             Ok(trimmed) => trimmed,
             Err(error) => {

@@ -34,7 +34,7 @@ pub(crate) async fn keep_checking(app: Arc<App>, stopping: CancellationToken) {
 pub(crate) async fn keep_listening(app: Arc<App>, stopping: CancellationToken) {
     let listen = async {
         loop {
-            match app.parts.sessions.next_ended().await {
+            match app.parts.stores.sessions.next_ended().await {
                 Ok(Ended::Of(user)) => check_user(&app, &user).await,
                 Ok(Ended::Role(user)) => check_role(&app, &user).await,
                 Ok(Ended::Unknown) => check_all(&app).await,
@@ -64,7 +64,7 @@ async fn check_user(app: &App, user: &Username) {
 
 /// Tells the sockets of a user what role the user has now.
 async fn check_role(app: &App, user: &Username) {
-    let role = tokio::time::timeout(ANSWER_TIMEOUT, app.parts.users.is_administrator(user)).await;
+    let role = tokio::time::timeout(ANSWER_TIMEOUT, app.parts.stores.users.is_administrator(user)).await;
     // A client that misses it learns its role when it opens the settings, or at its next start.
     if let Ok(Ok(is_administrator)) = role {
         app.shards.role_changed(user, is_administrator);
@@ -73,7 +73,7 @@ async fn check_role(app: &App, user: &Username) {
 
 /// Closes the sockets of those who are banned. Returns whether the store answered.
 async fn check_users(app: &App, users: &[Username]) -> bool {
-    let banned = tokio::time::timeout(ANSWER_TIMEOUT, app.parts.administration.bans_of(users)).await;
+    let banned = tokio::time::timeout(ANSWER_TIMEOUT, app.parts.stores.administration.bans_of(users)).await;
     let banned = match banned {
         Ok(Ok(banned)) => banned,
         Ok(Err(error)) => {
@@ -131,7 +131,7 @@ async fn check_sessions(app: &App) {
 async fn check(app: &App, batch: Vec<(SessionId, u64)>) -> bool {
     let now = now_ms();
     let ids: Vec<_> = batch.iter().map(|(id, _)| id.clone()).collect();
-    let answer = app.parts.sessions.valid_sessions(&ids, now);
+    let answer = app.parts.stores.sessions.valid_sessions(&ids, now);
     let good: HashMap<SessionId, u64> = match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
         Ok(Ok(good)) => {
             app.store_health.answered(StoreUse::SessionCheck, Instant::now());

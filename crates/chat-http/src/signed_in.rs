@@ -52,12 +52,13 @@ impl SignedIn {
     /// Checks that the session of a valid token still exists.
     pub(crate) async fn with_session(mut self, app: &App) -> Result<Self, HttpError> {
         if let Some(id) = &self.session {
-            let session = app.parts.sessions.find_session(id, now_ms()).await?;
+            let session = app.parts.stores.sessions.find_session(id, now_ms()).await?;
             let session = session.filter(|session| session.user == self.user);
             let session = session.ok_or(HttpError::InvalidToken(None))?;
             self.good_until_ms = session.expires_at_ms;
             self.last_seen_at_ms = session.last_seen_at_ms;
-        } else if !app.parts.administration.bans_of(std::slice::from_ref(&self.user)).await?.is_empty() {
+        } else if !app.parts.stores.administration.bans_of(std::slice::from_ref(&self.user)).await?.is_empty()
+        {
             // A ban ends all sessions. A token of another issuer has none.
             return Err(HttpError::InvalidToken(None));
         }
@@ -82,11 +83,12 @@ impl SignedIn {
         let now = now_ms();
         match &self.session {
             Some(id) => {
-                let session = app.parts.sessions.find_session(id, now).await?;
+                let session = app.parts.stores.sessions.find_session(id, now).await?;
                 Ok(session.is_some_and(|session| session.user == self.user))
             }
             None => {
-                let banned = app.parts.administration.bans_of(std::slice::from_ref(&self.user)).await?;
+                let banned =
+                    app.parts.stores.administration.bans_of(std::slice::from_ref(&self.user)).await?;
                 Ok(now < self.good_until_ms && banned.is_empty())
             }
         }
@@ -143,7 +145,7 @@ impl SignedIn {
         let app_of_task = Arc::clone(app);
         app.tasks.spawn(async move {
             let _permit = permit;
-            if let Err(error) = app_of_task.parts.sessions.touch_session(&session, now).await {
+            if let Err(error) = app_of_task.parts.stores.sessions.touch_session(&session, now).await {
                 tracing::debug!(error = %causes(&error), "the last use of a session was not stored");
             }
         });

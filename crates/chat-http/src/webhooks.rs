@@ -127,7 +127,7 @@ async fn deliver_all(app: &Arc<App>, running: &mut JoinSet<()>) {
         if may_claim && next <= Instant::now() {
             next = Instant::now() + POLL;
             let now = now_ms();
-            match app.parts.outgoing.claim_deliveries(now, now + claim_ms, free).await {
+            match app.parts.stores.outgoing.claim_deliveries(now, now + claim_ms, free).await {
                 Ok(due) => {
                     app.store_health.answered(StoreUse::Webhooks, Instant::now());
                     if due.len() == free {
@@ -152,7 +152,7 @@ async fn deliver_all(app: &Arc<App>, running: &mut JoinSet<()>) {
 
 /// Counts the webhooks, and returns when to count them again.
 async fn count(app: &App) -> Duration {
-    match app.parts.outgoing.count_outgoing().await {
+    match app.parts.stores.outgoing.count_outgoing().await {
         Ok(count) => {
             app.store_health.answered(StoreUse::Webhooks, Instant::now());
             app.webhooks.has_some.store(count.on > 0, Ordering::Relaxed);
@@ -172,7 +172,7 @@ async fn deliver(app: Arc<App>, delivery: Delivery) {
     let result = match attempt(&app, &delivery).await {
         Ok(done) => {
             log_changes(&delivery, &done.receiver);
-            app.parts.outgoing.finish_delivery(&delivery, &done).await
+            app.parts.stores.outgoing.finish_delivery(&delivery, &done).await
         }
         Err(error) => Err(error),
     };
@@ -184,11 +184,11 @@ async fn deliver(app: Arc<App>, delivery: Delivery) {
 async fn attempt(app: &App, delivery: &Delivery) -> Result<DeliveryDone, StoreError> {
     let mut finished: Vec<u64> = delivery.messages.iter().map(|message| message.seq).collect();
     // Read now: the bot may have been removed from the room, and messages may be deleted.
-    let access = app.parts.log.access(&delivery.bot, &delivery.room).await?;
+    let access = app.parts.stores.log.access(&delivery.bot, &delivery.room).await?;
     let entries = if access.may_read(&delivery.room) {
         let from = MessagesFrom::Numbers(finished.clone());
         let limits = PageLimits { entries: finished.len(), bytes: usize::MAX };
-        app.parts.log.messages(&Topic::Room(delivery.room.clone()), &from, limits).await?.entries
+        app.parts.stores.log.messages(&Topic::Room(delivery.room.clone()), &from, limits).await?.entries
     } else {
         Vec::new()
     };

@@ -1,10 +1,8 @@
-//! The stores of the chat: users, sessions, rooms, the log of messages, and the records of their
-//! files. The traits are [`UserRepository`], [`SessionRepository`], [`RoomRepository`],
-//! [`EventLog`], [`FileRepository`], [`SearchIndex`], [`AdministrationRepository`],
-//! [`PushRepository`], [`BotRepository`] and [`OutgoingRepository`];
-//! [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`] implement all ten. One contract
-//! suite (`tests/contract`) tests that they behave alike. What several servers of one database share
-//! is in [`SharedRepository`], which a file has not: one server has it.
+//! The stores of the chat: users, sessions, rooms, the log of messages, the records of their
+//! files, and what else a server keeps. Each has a trait, and [`Stores`] lists them. A type that
+//! implements all of them is a [`Store`]: [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`]. One
+//! contract suite (`tests/contract`) tests that they behave alike. What several servers of one
+//! database share is in [`SharedRepository`], which a file has not: one server has it.
 //!
 //! The features `sqlite` and `postgres`, both on by default, are the databases that are compiled.
 //! Without both, there are only the traits and [`MemoryStore`]: no SQL, no driver. Backups are
@@ -144,7 +142,7 @@ pub use shared::{
 };
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStore};
-pub use stores::Stores;
+pub use stores::{Store, Stores};
 #[cfg(feature = "databases")]
 pub use url::{DatabaseUrl, DatabaseUrlError, PostgresUrl};
 #[cfg(all(feature = "databases", not(feature = "postgres")))]

@@ -13,33 +13,61 @@ use crate::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 use crate::{SqliteOptions, SqliteStore};
 
-/// The stores of a server. Cloning shares them.
-#[derive(Clone)]
-pub struct Stores {
+/// Makes [`Store`] and [`Stores`] of the one list of repositories, which is below.
+macro_rules! stores {
+    ($($(#[$about:meta])+ $field:ident: $repository:ident,)+) => {
+        /// A store for everything that a chat keeps: each type with these traits is one.
+        pub trait Store: $($repository +)+ 'static {}
+
+        impl<S: $($repository +)+ 'static> Store for S {}
+
+        /// The stores of a server. Cloning shares them.
+        #[derive(Clone)]
+        pub struct Stores {
+            $($(#[$about])+ pub $field: Arc<dyn $repository>,)+
+            /// What several servers share; `None` where a database has one.
+            pub shared: Option<Arc<dyn SharedRepository>>,
+            #[cfg(feature = "databases")]
+            opened: Option<Opened>,
+        }
+
+        impl Stores {
+            /// Uses one store in all roles, and for one server. [`close`](Self::close) does not close
+            /// it: its owner does.
+            pub fn of<S: Store>(store: Arc<S>) -> Self {
+                Self {
+                    $($field: store.clone(),)+
+                    shared: None,
+                    #[cfg(feature = "databases")]
+                    opened: None,
+                }
+            }
+        }
+    };
+}
+
+// A new repository is a line here, and the compiler asks each store for it.
+stores! {
     /// The accounts of users.
-    pub users: Arc<dyn UserRepository>,
+    users: UserRepository,
     /// The sessions.
-    pub sessions: Arc<dyn SessionRepository>,
+    sessions: SessionRepository,
     /// The log of messages.
-    pub log: Arc<dyn EventLog>,
+    log: EventLog,
     /// The rooms, for lists.
-    pub rooms: Arc<dyn RoomRepository>,
+    rooms: RoomRepository,
     /// The records of files.
-    pub files: Arc<dyn FileRepository>,
+    files: FileRepository,
     /// The search of messages.
-    pub search: Arc<dyn SearchIndex>,
+    search: SearchIndex,
     /// What administrators and moderators do.
-    pub administration: Arc<dyn AdministrationRepository>,
+    administration: AdministrationRepository,
     /// The push subscriptions, and the messages that are to be pushed.
-    pub push: Arc<dyn PushRepository>,
+    push: PushRepository,
     /// Bots and webhooks.
-    pub bots: Arc<dyn BotRepository>,
+    bots: BotRepository,
     /// Outgoing webhooks, and the messages that are to be delivered.
-    pub outgoing: Arc<dyn OutgoingRepository>,
-    /// What several servers share; `None` where a database has one.
-    pub shared: Option<Arc<dyn SharedRepository>>,
-    #[cfg(feature = "databases")]
-    opened: Option<Opened>,
+    outgoing: OutgoingRepository,
 }
 
 /// The store that [`Stores::close`] closes.
@@ -81,39 +109,6 @@ impl Stores {
                 let opened = Some(Opened::Postgres(Arc::clone(&store)));
                 Ok(Self { opened, shared: Some(shared), ..Self::of(store) })
             }
-        }
-    }
-
-    /// Uses one store in all roles, and for one server. [`close`](Self::close) does not close it: its
-    /// owner does.
-    pub fn of<S>(store: Arc<S>) -> Self
-    where
-        S: UserRepository
-            + SessionRepository
-            + EventLog
-            + RoomRepository
-            + FileRepository
-            + SearchIndex
-            + AdministrationRepository
-            + PushRepository
-            + BotRepository
-            + OutgoingRepository
-            + 'static,
-    {
-        Self {
-            users: store.clone(),
-            sessions: store.clone(),
-            log: store.clone(),
-            rooms: store.clone(),
-            files: store.clone(),
-            search: store.clone(),
-            administration: store.clone(),
-            push: store.clone(),
-            bots: store.clone(),
-            outgoing: store,
-            shared: None,
-            #[cfg(feature = "databases")]
-            opened: None,
         }
     }
 

@@ -15,7 +15,7 @@ use chat_http::{
     Author, BasePath, Chat, ChatHandle, FilesLocation, HookFuture, HookSet, Hooks, HttpOptions, Identified,
     Identity, IdentityFuture, Parts, Peer, Post, Proposed, RequestHead, RoomName, Topic, Username, Verdict,
 };
-use chat_store::MemoryStore;
+use chat_store::{MemoryStore, Stores};
 
 /// The users of the host. A real host has sessions that nobody can make up; this one believes a
 /// cookie with a name.
@@ -62,7 +62,7 @@ async fn deployed(State(chat): State<ChatHandle>, version: String) -> Result<Str
 }
 
 async fn chat(data: &std::path::Path) -> Result<Chat, Box<dyn Error>> {
-    let parts = Parts::of_host(Arc::new(MemoryStore::default()), Arc::new(Users))?;
+    let parts = Parts::of_host(Stores::of(Arc::new(MemoryStore::default())), Arc::new(Users))?;
     let mut options = HttpOptions {
         base_path: BasePath::parse("/chat")?,
         sign_in_url: Some("/sign-in".to_owned()),

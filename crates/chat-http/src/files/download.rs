@@ -150,7 +150,7 @@ impl Download {
 async fn check(app: Arc<App>, id: FileId, reader: Arc<SignedIn>) -> io::Result<()> {
     // If the store does not answer, the client asks for the rest once it does.
     let is_signed_in = reader.is_signed_in(&app).await.map_err(io::Error::other)?;
-    let readable = app.parts.files.readable_file(&id, &reader.user).await.map_err(io::Error::other)?;
+    let readable = app.parts.stores.files.readable_file(&id, &reader.user).await.map_err(io::Error::other)?;
     if is_signed_in && readable.is_some() { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 

@@ -32,7 +32,7 @@ impl Drop for PendingFile {
         let Some(id) = self.id.take() else { return };
         let app = Arc::clone(&self.app);
         self.app.tasks.spawn(async move {
-            if let Err(error) = app.parts.files.drop_file(&id).await {
+            if let Err(error) = app.parts.stores.files.drop_file(&id).await {
                 tracing::debug!(error = %causes(&error), "a broken upload is forgotten later");
             }
             app.files.sweep.notify_one();

@@ -38,7 +38,7 @@ pub(crate) async fn preview(
     }
     let turn = app.pictures.turn(PictureFor::User(reader.as_str())).await.map_err(AvatarError::from)?;
     // From here on the file is not deleted until the lock is given back.
-    if app.parts.files.find_file(&file.id).await?.is_none() {
+    if app.parts.stores.files.find_file(&file.id).await?.is_none() {
         return Ok(None);
     }
     let Some(source) = app.files.objects.read_whole(&file.id, SOURCE_MAX_BYTES).await? else {

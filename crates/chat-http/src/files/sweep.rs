@@ -61,7 +61,7 @@ async fn sweep_all(
     loop {
         let before = now_ms().saturating_sub(lifetime);
         let max = FILES_AT_ONCE + passed_over.len();
-        let mut ids = app.parts.files.files_to_delete(before, max).await?;
+        let mut ids = app.parts.stores.files.files_to_delete(before, max).await?;
         let is_end = ids.len() < max;
         ids.retain(|id| !passed_over.contains(id));
         ids.truncate(FILES_AT_ONCE);
@@ -75,7 +75,7 @@ async fn sweep_all(
             }
         }
         if !gone.is_empty() {
-            app.parts.files.forget_files(&gone).await?;
+            app.parts.stores.files.forget_files(&gone).await?;
             failpoint::reached("files forgotten");
         }
         *deleted += gone.len() as u64;
@@ -89,7 +89,7 @@ async fn sweep_all(
             break;
         }
     }
-    let usage = app.parts.files.files_usage().await?;
+    let usage = app.parts.stores.files.files_usage().await?;
     app.metrics.files_usage(usage.files, usage.bytes);
     Ok(())
 }

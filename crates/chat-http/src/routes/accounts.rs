@@ -47,7 +47,7 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
     let user = named(&part)?;
     let AccountChanges { role } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let is_administrator = matches!(role, UserRole::Administrator);
-    let administration = &app.parts.administration;
+    let administration = &app.parts.stores.administration;
     match administration.set_role(&user, is_administrator, Some(&me.user), now_ms()).await? {
         RoleChange::Done => {
             tracing::warn!(user = user.as_str(), by = me.user.as_str(), is_administrator, "changed a role");
@@ -62,7 +62,7 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
 
 /// Why an account has no password here: there is none, or another issuer signs the user in.
 async fn no_password(app: &App, user: &Username) -> Result<HttpError, HttpError> {
-    let found = app.parts.users.find_user(user).await?;
+    let found = app.parts.stores.users.find_user(user).await?;
     Ok(if found.is_some() { HttpError::NoPasswordHere } else { HttpError::UserNotFound })
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn create_password_link(call: Call) -> Result<Response<Body>, H
     let user = named(&part)?;
     let now = now_ms();
     let (link, secret) = secret::new_password_link(user, now);
-    if !app.parts.administration.create_password_link(&link, Some(&me.user), now).await? {
+    if !app.parts.stores.administration.create_password_link(&link, Some(&me.user), now).await? {
         return Err(no_password(&app, &link.user).await?);
     }
     tracing::warn!(user = link.user.as_str(), by = me.user.as_str(), "made a link that sets a password");
@@ -117,7 +117,7 @@ pub(super) async fn use_password_link(call: Call) -> Result<Response<Body>, Http
     let PasswordOfLink { secret, new } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let hash = secret::hash(&secret);
     // The password is hashed, which is expensive, only for a link that can be used.
-    let found = app.parts.administration.find_password_link(&hash, now_ms()).await?;
+    let found = app.parts.stores.administration.find_password_link(&hash, now_ms()).await?;
     let user = found.ok_or(HttpError::SecretNotFound)?;
     let new = Password::parse(new).map_err(HttpError::NewPassword)?;
     let rule = app.options.password_rule;
@@ -127,7 +127,7 @@ pub(super) async fn use_password_link(call: Call) -> Result<Response<Body>, Http
     let tasks = app.tasks.clone();
     let replacement = tasks.spawn(async move {
         let mut ended = app.shards.open_sessions().of(&user);
-        let used = app.parts.administration.use_password_link(&hash, &new, now_ms()).await?;
+        let used = app.parts.stores.administration.use_password_link(&hash, &new, now_ms()).await?;
         let (user, sessions) = used.ok_or(HttpError::SecretNotFound)?;
         ended.extend(sessions);
         ended.sort();

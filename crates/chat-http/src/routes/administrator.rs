@@ -39,7 +39,7 @@ pub(super) async fn read(app: &App, request: Request<SentBody>) -> Result<(Signe
 /// [`HttpError::Store`].
 pub(super) async fn is_administrator(app: &App, me: &SignedIn) -> Result<bool, HttpError> {
     // A token without a session is another issuer's, who names any user.
-    Ok(me.session.is_some() && app.parts.users.is_administrator(&me.user).await?)
+    Ok(me.session.is_some() && app.parts.stores.users.is_administrator(&me.user).await?)
 }
 
 /// Who has done something, as it is shown: the name of a user, or `server` for the operator.

@@ -23,7 +23,7 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
         }
     }
     // One more shows whether there is another page.
-    let mut found = app.parts.administration.audit(before, limit + 1).await?;
+    let mut found = app.parts.stores.administration.audit(before, limit + 1).await?;
     let has_more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| has_more).map(|entry| entry.id.to_string());

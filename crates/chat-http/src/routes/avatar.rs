@@ -46,7 +46,7 @@ async fn replace(
 /// Stores the new picture of an account and removes the file of the old one. Returns the
 /// new address.
 async fn store(app: &App, user: &Username, picture: Option<Picture>) -> Result<Option<String>, HttpError> {
-    let users = &*app.parts.users;
+    let users = &*app.parts.stores.users;
     let prepared = match picture {
         Some(picture) => Some(app.avatars.prepare(picture, user.clone()).await?),
         None => None,

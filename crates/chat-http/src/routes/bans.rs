@@ -42,7 +42,7 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
         let without_account = app.parts.tokens.accepts_external() || app.parts.identity.is_some();
         let ban = NewBan { user, reason, delete_messages, without_account };
         let mut ended = app.shards.open_sessions().of(&ban.user);
-        ended.extend(app.parts.administration.ban(&ban, Some(&me.user), now_ms()).await??);
+        ended.extend(app.parts.stores.administration.ban(&ban, Some(&me.user), now_ms()).await??);
         ended.sort();
         ended.dedup();
         app.end_sessions(&ended).await;
@@ -60,7 +60,7 @@ pub(super) async fn remove(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
     let me = administrator::check(&app, &request).await?;
     let user = accounts::named(&part)?;
-    if app.parts.administration.unban(&user, Some(&me.user), now_ms()).await? {
+    if app.parts.stores.administration.unban(&user, Some(&me.user), now_ms()).await? {
         tracing::warn!(user = user.as_str(), by = me.user.as_str(), "ended a ban");
     }
     Ok(answer::json(StatusCode::OK, &Nothing {}))
@@ -80,7 +80,7 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
         }
     }
     // One more shows whether there is another page.
-    let mut found = app.parts.administration.bans(after.as_ref(), limit + 1).await?;
+    let mut found = app.parts.stores.administration.bans(after.as_ref(), limit + 1).await?;
     let has_more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| has_more).map(|ban| ban.user.as_str().to_owned());

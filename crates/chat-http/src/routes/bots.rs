@@ -89,10 +89,10 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
     administrator::check(&app, &request).await?;
     let mut outgoing: HashMap<Username, Vec<ListedOutgoing>> = HashMap::new();
-    for webhook in app.parts.outgoing.outgoing_webhooks().await? {
+    for webhook in app.parts.stores.outgoing.outgoing_webhooks().await? {
         outgoing.entry(webhook.bot.clone()).or_default().push(ListedOutgoing::new(webhook));
     }
-    let bots = app.parts.bots.bots().await?.into_iter().map(|bot| ListedBot {
+    let bots = app.parts.stores.bots.bots().await?.into_iter().map(|bot| ListedBot {
         outgoing_webhooks: outgoing.remove(&bot.name).unwrap_or_default(),
         name: bot.name.as_str().to_owned(),
         rooms: bot.rooms.iter().map(|room| room.as_str().to_owned()).collect(),
@@ -130,7 +130,8 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
     let BotOrder { name, rooms } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let name = Username::parse(&name)?;
     let rooms = rooms.iter().map(|room| RoomName::parse(room)).collect::<Result<_, _>>()?;
-    let token = make_bot(&*app.parts.bots, name.clone(), rooms, Some(me.user.clone()), now_ms()).await?;
+    let token =
+        make_bot(&*app.parts.stores.bots, name.clone(), rooms, Some(me.user.clone()), now_ms()).await?;
     tracing::warn!(bot = name.as_str(), by = me.user.as_str(), "made a bot, or gave it a new token");
     let name = name.as_str().to_owned();
     Ok(answer::json(StatusCode::CREATED, &BotToken { name, token }))
@@ -141,7 +142,7 @@ pub(super) async fn revoke(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
     let me = administrator::check(&app, &request).await?;
     let name = named(&part)?;
-    if !app.parts.bots.revoke_bot(&name, Some(&me.user), now_ms()).await? {
+    if !app.parts.stores.bots.revoke_bot(&name, Some(&me.user), now_ms()).await? {
         return Err(HttpError::UserNotFound);
     }
     tracing::warn!(bot = name.as_str(), by = me.user.as_str(), "revoked a bot");
@@ -171,7 +172,7 @@ pub(super) async fn create_webhook(call: Call) -> Result<Response<Body>, HttpErr
     let name = named(&part)?;
     let WebhookOrder { room } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let room = RoomName::parse(&room)?;
-    let path = make_webhook(&*app.parts.bots, name, room, Some(&me.user), now_ms()).await?;
+    let path = make_webhook(&*app.parts.stores.bots, name, room, Some(&me.user), now_ms()).await?;
     Ok(answer::json(StatusCode::CREATED, &WebhookAddress { url: app.link(&path) }))
 }
 
@@ -206,7 +207,7 @@ pub(super) async fn create_outgoing(call: Call) -> Result<Response<Body>, HttpEr
         json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let room = RoomName::parse(&room)?;
     let order = OutgoingOrder { bot, room, url, only_mentions: only_mentions.unwrap_or(false) };
-    let store = &*app.parts.outgoing;
+    let store = &*app.parts.stores.outgoing;
     let made = make_outgoing(store, &app.options, order, Some(&me.user), now_ms()).await?;
     app.webhooks.made();
     Ok(answer::json(StatusCode::CREATED, &OutgoingSecret { id: made.id, secret: made.secret }))
@@ -217,7 +218,7 @@ pub(super) async fn remove_outgoing(call: Call) -> Result<Response<Body>, HttpEr
     let Call { app, request, part, user: id, .. } = call;
     let me = administrator::check(&app, &request).await?;
     let bot = named(&part)?;
-    if !app.parts.outgoing.remove_outgoing(&bot, &id, Some(&me.user), now_ms()).await? {
+    if !app.parts.stores.outgoing.remove_outgoing(&bot, &id, Some(&me.user), now_ms()).await? {
         return Err(HttpError::SecretNotFound);
     }
     Ok(answer::json(StatusCode::OK, &Nothing {}))

@@ -101,7 +101,7 @@ async fn receive(
     let reserved = ReservedFile { id, owner: me.user.clone(), bytes };
     // Without an answer nobody knows whether the id is reserved.
     let pending = PendingFile::new(Arc::clone(app), id);
-    if let Err(refused) = app.parts.files.reserve_file(&reserved, app.files.quotas, now_ms()).await? {
+    if let Err(refused) = app.parts.stores.files.reserve_file(&reserved, app.files.quotas, now_ms()).await? {
         pending.leave();
         return Err(HttpError::FileQuota(refused));
     }
@@ -132,7 +132,7 @@ async fn receive(
             return Err(error.into());
         }
         failpoint::reached("renamed");
-        if !app.parts.files.store_file(&me.user, &file, now_ms()).await? {
+        if !app.parts.stores.files.store_file(&me.user, &file, now_ms()).await? {
             // Its record may be removed already, and nobody else would find the bytes then.
             if let Some(error) = app.files.objects.delete(&[id]).await.error {
                 tracing::warn!(error = %causes(&error), "the bytes of a file that came too late remain");
@@ -172,7 +172,7 @@ pub(super) async fn file(call: Call) -> Result<Response<Body>, HttpError> {
     let id = FileId::parse(&part).ok_or(HttpError::FileNotFound)?;
     // Before the question who may read it: what is taken back meanwhile is not sent.
     let sending = app.files.downloads.begin(&id, me.session.as_ref());
-    let file = app.parts.files.readable_file(&id, &me.user).await?.ok_or(HttpError::FileNotFound)?;
+    let file = app.parts.stores.files.readable_file(&id, &me.user).await?.ok_or(HttpError::FileNotFound)?;
     let is_head = head.method == Method::HEAD;
     if head.uri.query().is_some_and(asks_for_preview) {
         return preview_of(&app, &file, &me, &head.headers, || sending.is_revoked()).await;
@@ -195,7 +195,7 @@ pub(super) async fn file(call: Call) -> Result<Response<Body>, HttpError> {
         let permit = app.files.sending.take(&me.user).map_err(|_| HttpError::TooManyDownloads)?;
         let bytes = app.files.objects.read(&id, start..end).await?;
         let Some(bytes) = bytes else {
-            if app.parts.files.readable_file(&id, &me.user).await?.is_some() {
+            if app.parts.stores.files.readable_file(&id, &me.user).await?.is_some() {
                 tracing::error!(%id, "the bytes of a file are missing");
             }
             return Err(HttpError::FileNotFound);
@@ -228,7 +228,7 @@ async fn preview_of(
 ) -> Result<Response<Body>, HttpError> {
     let Some(made) = preview(app, file, &me.user).await? else { return Err(HttpError::FileNotFound) };
     // It may have taken a while.
-    if is_revoked() || app.parts.files.readable_file(&file.id, &me.user).await?.is_none() {
+    if is_revoked() || app.parts.stores.files.readable_file(&file.id, &me.user).await?.is_none() {
         return Err(HttpError::FileNotFound);
     }
     let etag = format!("\"{}-preview\"", file.id);

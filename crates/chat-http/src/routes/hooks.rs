@@ -17,7 +17,7 @@ use crate::slack::Payload;
 pub(super) async fn receive(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
     let secret = secret::hash(&part);
-    app.parts.bots.find_webhook(&secret).await?.ok_or(HttpError::SecretNotFound)?;
+    app.parts.stores.bots.find_webhook(&secret).await?.ok_or(HttpError::SecretNotFound)?;
     let is_form = is_form(request.headers());
     let mut body = RequestBody::new(request.into_body(), &app.options);
     let body = match body.read_whole(PAYLOAD_MAX_BYTES).await {
@@ -32,7 +32,7 @@ pub(super) async fn receive(call: Call) -> Result<Response<Body>, HttpError> {
     let text = payload.ok_or(HttpError::InvalidJson)?.text();
     let text = cut(&text, app.options.shards.hub.text_max_chars);
     // The webhook may have been revoked while the body arrived.
-    let webhook = app.parts.bots.find_webhook(&secret).await?.ok_or(HttpError::SecretNotFound)?;
+    let webhook = app.parts.stores.bots.find_webhook(&secret).await?.ok_or(HttpError::SecretNotFound)?;
     app.chat.post(Post::new(Topic::Room(webhook.room), Author::User(webhook.bot), text)).await?;
     let mut response = Response::new(answer::bytes("ok"));
     response.headers_mut().insert(CONTENT_TYPE, fixed("text/plain; charset=utf-8"));

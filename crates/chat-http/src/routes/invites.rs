@@ -65,7 +65,7 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
         created_at_ms: now,
         expires_at_ms: Some(now + days * DAY_MS),
     };
-    app.parts.administration.create_invite(&invite).await?.map_err(|refused| match refused {
+    app.parts.stores.administration.create_invite(&invite).await?.map_err(|refused| match refused {
         InviteRefused::Forbidden => ChangeRefused::Forbidden.into(),
         InviteRefused::TooMany { .. } => HttpError::TooManyInvites,
     })?;
@@ -183,7 +183,7 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
         }
     }
     app.count_list(&me.user)?;
-    let administration = &app.parts.administration;
+    let administration = &app.parts.stores.administration;
     let now = now_ms();
     let mut found = Vec::new();
     // One more than in a page shows whether there is another page.
@@ -229,7 +229,7 @@ pub(super) async fn remove(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
     let me = SignedIn::check(&app, &request).await?;
     room_call::count_change(&app, &me.user)?;
-    let administration = &app.parts.administration;
+    let administration = &app.parts.stores.administration;
     let found = administration.invite(&part, now_ms()).await?.ok_or(HttpError::SecretNotFound)?;
     let may_withdraw = found.by == me.user
         || moderates(&app, &me, found.room.as_ref()).await?
@@ -270,7 +270,7 @@ pub(super) async fn show(call: Call) -> Result<Response<Body>, HttpError> {
         Some(_) => invite.title.ok_or(HttpError::SecretNotFound)?,
         None => app.profile().await?.title.clone(),
     };
-    let inviter = app.parts.users.find_user(&invite.by).await?;
+    let inviter = app.parts.stores.users.find_user(&invite.by).await?;
     let invitation = Invitation {
         by: invite.by.as_str().to_owned(),
         avatar: app.picture_address(inviter.and_then(|user| user.avatar)),
@@ -313,7 +313,7 @@ async fn accept(app: &App, user: Username, room: RoomName, secret: &str) -> Resu
 
 /// The invitation whose secret a part of a path is.
 async fn find(app: &App, part: &str) -> Result<Invite, HttpError> {
-    let found = app.parts.administration.find_invite(&hash(part)?, now_ms()).await?;
+    let found = app.parts.stores.administration.find_invite(&hash(part)?, now_ms()).await?;
     found.ok_or(HttpError::SecretNotFound)
 }
 

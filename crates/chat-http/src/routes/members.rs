@@ -19,7 +19,7 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
         return Err(ChangeRefused::NoRoom.into());
     }
     // One more shows whether there is another page.
-    let mut found = call.app.parts.rooms.members_of(&call.room, after.as_ref(), limit + 1).await?;
+    let mut found = call.app.parts.stores.rooms.members_of(&call.room, after.as_ref(), limit + 1).await?;
     let has_more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| has_more).map(|(name, _)| name.as_str().to_owned());

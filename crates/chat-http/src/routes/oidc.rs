@@ -6,6 +6,7 @@ use chat_store::Subject;
 use hyper::header::{CACHE_CONTROL, HeaderValue, LOCATION, SET_COOKIE};
 use hyper::{HeaderMap, Response, StatusCode};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::call::{Call, fixed};
 use super::{query, sign_in};
@@ -16,6 +17,7 @@ use crate::cookie;
 use crate::error::HttpError;
 use crate::oidc::{self, OidcSignIn};
 use crate::return_path::ReturnPath;
+use crate::store_health::StoreUse;
 
 /// A sign-in on its way, in a cookie that this server has signed: nobody else can finish it, and no
 /// other browser.
@@ -46,7 +48,7 @@ enum Failure {
     Denied,
     /// It took too long, began in another browser, or was finished before.
     Expired,
-    /// The provider's answer is not valid.
+    /// The provider's answer is not valid, or the account or the session cannot be stored.
     Failed,
     /// The account is banned here.
     Banned,
@@ -112,7 +114,8 @@ pub(super) async fn callback(call: Call) -> Result<Response<Body>, HttpError> {
     let to = ReturnPath::parse(&to, &app.options.base_path)
         .unwrap_or_else(|| ReturnPath::home(&app.options.base_path));
     let device = sign_in::device(request.headers());
-    let mut response = match finish(&app, oidc, &attempt, &answer, device, address).await? {
+    let finished = finish(&app, oidc, &attempt, &answer, device, address).await;
+    let mut response = match finished.unwrap_or_else(|error| Err(not_stored(&app, &error))) {
         Ok(SignedIn { cookie, id_token }) => {
             let mut response = see_other(to.as_str())?;
             response.headers_mut().append(SET_COOKIE, cookie);
@@ -214,7 +217,7 @@ async fn finish(
     // The account may have been removed meanwhile, which has ended its other sessions.
     let subject = Subject { issuer: oidc.provider.issuer(), subject: &user.subject };
     if oidc::find(app, subject).await?.is_none_or(|now| now.name != account.name) {
-        app.parts.sessions.revoke_session(&opened.id).await?;
+        app.parts.stores.sessions.revoke_session(&opened.id).await?;
         return refused(Failure::Failed);
     }
     if !opened.is_open {
@@ -223,6 +226,17 @@ async fn finish(
     app.metrics.login("accepted");
     tracing::info!(user = account.name.as_str(), "signed in by the OpenID provider");
     Ok(Ok(SignedIn { cookie: opened.cookie, id_token: user.id_token }))
+}
+
+/// Notes that the store has failed: a browser that comes back is shown the page and a sentence, and
+/// no answer for a program. An account that was made all the same is found by the next sign-in.
+fn not_stored(app: &App, error: &HttpError) -> Failure {
+    app.metrics.login("error");
+    match error {
+        HttpError::Store(error) => app.store_health.failed(StoreUse::Requests, error, Instant::now()),
+        error => tracing::error!(error = %causes(error), "a sign-in by the OpenID provider failed"),
+    }
+    Failure::Failed
 }
 
 /// Where the provider sends browsers back.

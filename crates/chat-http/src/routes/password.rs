@@ -69,7 +69,7 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
 
 /// The account, if this is its password.
 async fn check(app: &App, user: &Username, current: Password) -> Result<Option<User>, HttpError> {
-    let user = app.parts.users.find_user(user).await?.ok_or(HttpError::InvalidToken(None))?;
+    let user = app.parts.stores.users.find_user(user).await?.ok_or(HttpError::InvalidToken(None))?;
     if !user.has_password() {
         return Err(HttpError::NoPassword);
     }
@@ -94,13 +94,13 @@ async fn replace(
         let mut ended = app.shards.open_sessions().of(&user.name);
         ended.retain(|session| *session != kept);
         let change = PasswordChange { user: &user.name, old: &user.password_hash, new: &new, kept: &kept };
-        match app.parts.users.change_password(change).await {
+        match app.parts.stores.users.change_password(change).await {
             Ok(Some(sessions)) => ended.extend(sessions),
             // Another request has changed the password: what was checked is wrong by now.
             Ok(None) => return Err(HttpError::WrongPassword),
             // The connection may have been lost after the commit. No other hash has this
             // salt.
-            Err(error) => match app.parts.users.find_user(&user.name).await {
+            Err(error) => match app.parts.stores.users.find_user(&user.name).await {
                 Ok(Some(found)) if found.password_hash == new => {}
                 _ => return Err(error.into()),
             },

@@ -56,7 +56,7 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
     let user = me.user;
     let PushKeys { p256dh, auth } = keys;
     let new = NewPushSubscription { session, user, endpoint, p256dh, auth, language };
-    if !app.parts.push.subscribe_push(&new, app.options.push.browsers_max, now_ms()).await? {
+    if !app.parts.stores.push.subscribe_push(&new, app.options.push.browsers_max, now_ms()).await? {
         return Err(HttpError::InvalidToken(None));
     }
     app.pushes.subscribed();
@@ -68,7 +68,7 @@ pub(super) async fn remove(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
     let me = SignedIn::check(&app, &request).await?;
     if let Some(session) = &me.session {
-        app.parts.push.unsubscribe_push(session).await?;
+        app.parts.stores.push.unsubscribe_push(session).await?;
     }
     Ok(answer::json(StatusCode::OK, &Nothing {}))
 }

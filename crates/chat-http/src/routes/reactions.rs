@@ -28,7 +28,7 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
             Err(_) => return Err(HttpError::MessageNotFound),
         },
     };
-    let found = app.parts.log.reactions(&topic, query.seq, &me.user).await?;
+    let found = app.parts.stores.log.reactions(&topic, query.seq, &me.user).await?;
     let found = found.ok_or(HttpError::MessageNotFound)?;
     let wanted = |reaction: &&Reaction| query.emoji.as_ref().is_none_or(|emoji| reaction.emoji == *emoji);
     let reactions: Vec<&Reaction> = found.reactions.iter().filter(wanted).collect();
@@ -70,7 +70,7 @@ async fn users<'a>(
             continue;
         }
         // One more shows whether there are further users.
-        let mut users = app.parts.log.reactors(topic, seq, &reaction.emoji, after, left + 1).await?;
+        let mut users = app.parts.stores.log.reactors(topic, seq, &reaction.emoji, after, left + 1).await?;
         let has_more = users.len() > left;
         users.truncate(left);
         left -= users.len();

@@ -48,7 +48,7 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
         None if app.options.registration == Registration::Invite => return Err(HttpError::InviteRequired),
         None => {}
         Some(invite) => {
-            let found = app.parts.administration.find_invite(invite, now_ms()).await?;
+            let found = app.parts.stores.administration.find_invite(invite, now_ms()).await?;
             if let Some(room) = found.ok_or(HttpError::SecretNotFound)?.room {
                 room_call::ask_hooks(&app, &username, &room).await?;
             }
@@ -58,7 +58,7 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
     if app.options.reserved_names.covers(&username) {
         return Err(HttpError::NameReserved);
     }
-    app.parts.users.check_new_name(&username).await?;
+    app.parts.stores.users.check_new_name(&username).await?;
     let tasks = app.tasks.clone();
     // Taken back if no account is made.
     let counted = app.registrations.count(address.network(), &app.tasks).await;
@@ -155,10 +155,10 @@ enum Created {
 }
 
 async fn create(app: &App, user: &NewUser, invite: Option<&SecretHash>) -> Created {
-    let users = &app.parts.users;
+    let users = &app.parts.stores.users;
     let accounts_max = app.options.registration_limits.accounts_max;
     let terms = RegistrationTerms { invite, accounts_max, subject: None };
-    let error = match app.parts.administration.register(user, terms).await {
+    let error = match app.parts.stores.administration.register(user, terms).await {
         Ok(true) => return Created::Yes,
         Ok(false) => return Created::NotInvited,
         Err(

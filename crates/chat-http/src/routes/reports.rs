@@ -67,7 +67,8 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
     }
     messages(&app, &topic, vec![order.seq]).await?.next().ok_or(HttpError::MessageNotFound)?;
     let report = NewReport { topic, seq: order.seq, reporter: me.user, reason, at_ms: now_ms() };
-    let id = app.parts.administration.create_report(&report).await?.ok_or(HttpError::TooManyReports)?;
+    let id =
+        app.parts.stores.administration.create_report(&report).await?.ok_or(HttpError::TooManyReports)?;
     Ok(answer::json(StatusCode::CREATED, &MadeReport { id }))
 }
 
@@ -86,7 +87,7 @@ async fn messages(
     numbers.sort_unstable();
     numbers.dedup();
     let limits = PageLimits { entries: numbers.len(), bytes: usize::MAX };
-    let page = app.parts.log.messages(topic, &MessagesFrom::Numbers(numbers.clone()), limits).await?;
+    let page = app.parts.stores.log.messages(topic, &MessagesFrom::Numbers(numbers.clone()), limits).await?;
     let is_shown = |entry: &Entry| entry.body.is_message() && !entry.body.is_deleted();
     let wanted = move |entry: &Arc<Entry>| numbers.binary_search(&entry.seq).is_ok() && is_shown(entry);
     Ok(page.entries.into_iter().filter(wanted))
@@ -113,7 +114,7 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
         false => ReportsOf::ModeratedBy(&me.user),
     };
     // One more shows whether there is another page.
-    let mut found = app.parts.administration.reports(of, state, before, limit + 1).await?;
+    let mut found = app.parts.stores.administration.reports(of, state, before, limit + 1).await?;
     let has_more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| has_more).map(|listed| listed.report.id.to_string());
@@ -246,7 +247,7 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
     let id = query::id(&part).map_err(|_| HttpError::ReportNotFound)?;
     let ReportChanges { state } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     count(&app, &me)?;
-    let administration = &app.parts.administration;
+    let administration = &app.parts.stores.administration;
     let report = administration.report(id).await?.ok_or(HttpError::ReportNotFound)?;
     if !administrator::is_administrator(&app, &me).await? && !moderates(&app, &me, &report.topic).await? {
         return Err(HttpError::ReportNotFound);

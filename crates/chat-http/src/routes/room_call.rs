@@ -64,7 +64,7 @@ impl RoomCall {
     /// [`ChangeRefused::NoRoom`] if there is no such room and nobody is in it,
     /// [`HttpError::NotMember`] if it was closed meanwhile.
     pub(super) async fn find(&self) -> Result<ListedRoom, HttpError> {
-        match self.app.parts.rooms.find_room(&self.room).await? {
+        match self.app.parts.stores.rooms.find_room(&self.room).await? {
             Some(room) if room.info.access == Access::Open || self.access.role.is_some() => Ok(room),
             Some(_) => Err(HttpError::NotMember),
             None if self.is_in_use().await? => Ok(room_opened_by_name(&self.room)),
@@ -108,8 +108,8 @@ impl RoomCall {
     pub(super) async fn keep_opened(&mut self) -> Result<(), HttpError> {
         if self.access.info.is_none() && self.is_in_use().await? {
             let room = (self.room.clone(), self.room.as_str().to_owned());
-            self.app.parts.rooms.add_rooms(&[room], now_ms()).await?;
-            self.access.info = self.app.parts.log.access(&self.by.user, &self.room).await?.info;
+            self.app.parts.stores.rooms.add_rooms(&[room], now_ms()).await?;
+            self.access.info = self.app.parts.stores.log.access(&self.by.user, &self.room).await?.info;
         }
         Ok(())
     }
@@ -152,7 +152,7 @@ pub(super) async fn access(app: &App, me: &SignedIn, room: &RoomName) -> Result<
 }
 
 async fn readable(app: &App, me: &SignedIn, room: &RoomName) -> Result<RoomAccess, HttpError> {
-    let mut access = app.parts.log.access(&me.user, room).await?;
+    let mut access = app.parts.stores.log.access(&me.user, room).await?;
     // A token without a session is another issuer's, who names any user.
     access.is_administrator &= me.session.is_some();
     if access.may_read(room) { Ok(access) } else { Err(HttpError::NotMember) }

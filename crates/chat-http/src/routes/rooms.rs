@@ -216,7 +216,7 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
     let new: NewRoom = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     if app.options.shards.hub.room_creation == RoomCreation::Administrators
         // A token without a session is another issuer's, who names any user.
-        && !(me.session.is_some() && app.parts.users.is_administrator(&me.user).await?)
+        && !(me.session.is_some() && app.parts.stores.users.is_administrator(&me.user).await?)
     {
         return Err(HttpError::RoomCreation);
     }
@@ -257,7 +257,7 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
         }
         None => create_by_title(&app, &info.title, members.iter().chain([&me.user]), wanted).await?,
     };
-    let room = app.parts.rooms.find_room(&name).await?.ok_or(ChangeRefused::NoRoom)?;
+    let room = app.parts.stores.rooms.find_room(&name).await?.ok_or(ChangeRefused::NoRoom)?;
     answer_with(StatusCode::CREATED, &app, &room, Some(Role::Moderator)).await
 }
 
@@ -340,7 +340,7 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
     };
     let (room, by) = (call.room.clone(), call.by.clone());
     call.make(WantedChange::Change { room, patch, by }).await?;
-    let room = call.app.parts.rooms.find_room(&call.room).await?.ok_or(ChangeRefused::NoRoom)?;
+    let room = call.app.parts.stores.rooms.find_room(&call.room).await?.ok_or(ChangeRefused::NoRoom)?;
     answer_with(StatusCode::OK, &call.app, &room, call.access.role).await
 }
 

@@ -41,7 +41,7 @@ async fn find(app: &App, reader: &Username, query: &SearchQuery) -> Result<Searc
         app.metrics.search("refused", started.elapsed());
         return Err(HttpError::Busy);
     };
-    let found = app.parts.search.search(reader, query).await;
+    let found = app.parts.stores.search.search(reader, query).await;
     app.metrics.search(if found.is_ok() { "answered" } else { "failed" }, started.elapsed());
     Ok(found?)
 }

@@ -31,7 +31,7 @@ impl Sender {
         let request = request.into();
         match bearer(request.headers).filter(|token| token.starts_with(secret::BOT_TOKEN)) {
             Some(token) => {
-                let bot = app.parts.bots.find_bot(&secret::hash(token)).await?;
+                let bot = app.parts.stores.bots.find_bot(&secret::hash(token)).await?;
                 let bot = bot.ok_or(HttpError::InvalidToken(None))?;
                 Ok(Self { user: bot.name, kind: Kind::Bot(bot.rooms) })
             }
@@ -64,7 +64,7 @@ impl Sender {
         match &self.kind {
             Kind::User(me) => room_call::access(app, me, room).await.map(drop),
             Kind::Bot(_) => {
-                let access = app.parts.log.access(&self.user, room).await?;
+                let access = app.parts.stores.log.access(&self.user, room).await?;
                 if !access.may_read(room) {
                     return Err(HttpError::NotMember);
                 }

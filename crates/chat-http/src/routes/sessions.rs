@@ -17,7 +17,7 @@ use crate::signed_in::SignedIn;
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
     let me = SignedIn::check(&app, &request).await?;
-    let sessions = app.parts.sessions.sessions_of(&me.user, now_ms()).await?;
+    let sessions = app.parts.stores.sessions.sessions_of(&me.user, now_ms()).await?;
     let sessions = sessions
         .into_iter()
         .map(|session| ListedSession {
@@ -65,7 +65,7 @@ pub(super) async fn end(call: Call) -> Result<Response<Body>, HttpError> {
         return Err(HttpError::SessionNotFound);
     }
     let id = SessionId::new(&id);
-    let session = app.parts.sessions.find_session(&id, now_ms()).await?;
+    let session = app.parts.stores.sessions.find_session(&id, now_ms()).await?;
     if session.is_none_or(|session| session.user != me.user) {
         return Err(HttpError::SessionNotFound);
     }
@@ -73,7 +73,7 @@ pub(super) async fn end(call: Call) -> Result<Response<Body>, HttpError> {
     // A task of its own, so that it is completed if the client hangs up.
     let tasks = app.tasks.clone();
     let revocation = tasks.spawn(async move {
-        app.parts.sessions.revoke_session(&id).await?;
+        app.parts.stores.sessions.revoke_session(&id).await?;
         app.end_sessions(&[id]).await;
         tracing::info!(user = me.user.as_str(), "ended a session");
         Ok::<_, HttpError>(())

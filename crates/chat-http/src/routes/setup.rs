@@ -25,10 +25,11 @@ pub(super) async fn set_up(call: Call) -> Result<Response<Body>, HttpError> {
     let (me, body) = json::read_signed_in(&app, request).await?;
     let SetupCode { code } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     // A token without a session is another issuer's, who names any user.
-    let round = app.parts.administration.set_up_round().await?;
+    let round = app.parts.stores.administration.set_up_round().await?;
     let is_code = |round| app.parts.tokens.is_set_up_code(round, &code);
     // The administrator whom it has made repeats a call whose answer was lost.
-    let is_repeated = round > 0 && is_code(round - 1) && app.parts.users.is_administrator(&me.user).await?;
+    let is_repeated =
+        round > 0 && is_code(round - 1) && app.parts.stores.users.is_administrator(&me.user).await?;
     if me.session.is_none() || !(is_code(round) || is_repeated) {
         return Err(HttpError::SecretNotFound);
     }

@@ -99,7 +99,7 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
     let opened = open_session(&app, &user.name, device, address).await?;
     if was_overtaken(&app, &user).await? {
         app.metrics.login("refused");
-        app.parts.sessions.revoke_session(&opened.id).await?;
+        app.parts.stores.sessions.revoke_session(&opened.id).await?;
         return Err(HttpError::InvalidCredentials);
     }
     if !opened.is_open {
@@ -142,7 +142,7 @@ pub(super) async fn open_session(
         expires_at_ms: now + lifetime * 1000,
         last_seen_at_ms: now,
     };
-    let is_open = app.parts.sessions.open_session(&session).await?;
+    let is_open = app.parts.stores.sessions.open_session(&session).await?;
     let token = app.parts.tokens.issue(now / 1000, user.as_str(), session.id.as_str());
     Ok(OpenedSession { id: session.id, is_open, cookie: app.cookie(&token, lifetime) })
 }
@@ -151,7 +151,7 @@ pub(super) async fn open_session(
 /// checked. That has ended all sessions of the account except this one, which was not
 /// open yet.
 async fn was_overtaken(app: &App, user: &User) -> Result<bool, HttpError> {
-    let now = app.parts.users.find_user(&user.name).await?;
+    let now = app.parts.stores.users.find_user(&user.name).await?;
     Ok(now.is_none_or(|now| now.password_hash != user.password_hash))
 }
 
@@ -191,7 +191,7 @@ async fn renew_hash(
     password: Password,
     on_behalf: HashFor<'_>,
 ) -> Result<Option<User>, HttpError> {
-    let users = &app.parts.users;
+    let users = &app.parts.stores.users;
     match users.set_password_hash(&user.name, &user.password_hash, &new_hash).await {
         Ok(true) => {
             tracing::info!(user = user.name.as_str(), "replaced an outdated password hash");
@@ -250,5 +250,5 @@ async fn find(app: &App, written: &str) -> Result<Option<User>, HttpError> {
         // No account can have such a name.
         (Err(_), Err(_)) => return Ok(None),
     };
-    Ok(app.parts.users.find_user_ignoring_case(&typed, &name).await?)
+    Ok(app.parts.stores.users.find_user_ignoring_case(&typed, &name).await?)
 }

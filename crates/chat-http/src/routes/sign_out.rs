@@ -59,7 +59,7 @@ pub(super) async fn logout(call: Call) -> Result<Response<Body>, HttpError> {
         let revocation = tasks.spawn(async move {
             if let Some(session) = &session {
                 // A session that has ended may not end others.
-                let found = app.parts.sessions.find_session(session, now_ms()).await?;
+                let found = app.parts.stores.sessions.find_session(session, now_ms()).await?;
                 if found.is_none_or(|found| found.user != user) {
                     return Ok(());
                 }
@@ -118,7 +118,7 @@ async fn of_host(
 
 /// Ends one session of a user.
 async fn end(app: &App, user: &Username, session: SessionId) -> Result<(), HttpError> {
-    app.parts.sessions.revoke_session(&session).await?;
+    app.parts.stores.sessions.revoke_session(&session).await?;
     app.end_sessions(&[session]).await;
     tracing::info!(user = user.as_str(), "signed out");
     Ok(())
@@ -129,7 +129,7 @@ async fn end_all(app: &App, user: &Username) -> Result<(), HttpError> {
     // Sessions with sockets here are included even if they are not in the answer of the
     // store: an earlier attempt may have revoked them and lost the answer.
     let mut sessions = app.shards.open_sessions().of(user);
-    sessions.extend(app.parts.sessions.revoke_sessions_of(user).await?);
+    sessions.extend(app.parts.stores.sessions.revoke_sessions_of(user).await?);
     sessions.sort();
     sessions.dedup();
     app.end_sessions(&sessions).await;

@@ -28,7 +28,7 @@ pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
     if me.of_host.is_some() {
         host_account::ensure(&app, &me).await?;
     }
-    let account = app.parts.users.find_user(&me.user).await?;
+    let account = app.parts.stores.users.find_user(&me.user).await?;
     let is_administrator = administrator::is_administrator(&app, &me).await?;
     let push_key = if app.options.push.enabled { Some(push::public_key(&app).await?) } else { None };
     let mut response = answer::json(
@@ -53,8 +53,8 @@ pub(super) async fn user(call: Call) -> Result<Response<Body>, HttpError> {
     SignedIn::check(&call.app, &call.request).await?;
     let name = percent::decode(&call.part, false).ok_or(HttpError::UserNotFound)?;
     let name = Username::known(&name).map_err(|_| HttpError::UserNotFound)?;
-    let user = call.app.parts.users.find_user(&name).await?.ok_or(HttpError::UserNotFound)?;
-    let bot = !call.app.parts.bots.bots_among(std::slice::from_ref(&user.name)).await?.is_empty();
+    let user = call.app.parts.stores.users.find_user(&name).await?.ok_or(HttpError::UserNotFound)?;
+    let bot = !call.app.parts.stores.bots.bots_among(std::slice::from_ref(&user.name)).await?.is_empty();
     let profile =
         Profile { username: user.name.as_str(), avatar: call.app.picture_address(user.avatar), bot };
     Ok(answer::json(StatusCode::OK, &profile))
@@ -66,7 +66,7 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let me = SignedIn::check(&app, &request).await?;
     app.count_list(&me.user)?;
     let query = ListQuery::parse(request.uri().query().unwrap_or_default())?;
-    let users = &app.parts.users;
+    let users = &app.parts.stores.users;
     let (found, next) = match query {
         ListQuery::Named(names) => {
             let found = users.find_users(&names).await?;
@@ -85,7 +85,7 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     };
     let online = app.online_users().await;
     let names: Vec<_> = found.iter().map(|user| user.name.clone()).collect();
-    let bots = app.parts.bots.bots_among(&names).await?;
+    let bots = app.parts.stores.bots.bots_among(&names).await?;
     let mut users: Vec<_> =
         found.into_iter().map(|user| ListedUser::new(&app, user, &online, &bots)).collect();
     if administrator::is_administrator(&app, &me).await? {
@@ -208,8 +208,8 @@ struct ListedUser {
 /// Adds which users are administrators, and which are banned. It asks once for all of them.
 async fn add_standings(app: &App, users: &mut [ListedUser]) -> Result<(), HttpError> {
     let names: Vec<_> = users.iter().filter_map(|user| Username::known(&user.username).ok()).collect();
-    let administrators = app.parts.users.administrators().await?;
-    let bans = app.parts.administration.bans_of(&names).await?;
+    let administrators = app.parts.stores.users.administrators().await?;
+    let bans = app.parts.stores.administration.bans_of(&names).await?;
     let mut bans: HashMap<_, _> =
         bans.into_iter().map(|ban| (ban.user.as_str().to_owned(), ShownBan::from(ban))).collect();
     for user in users {
@@ -259,7 +259,7 @@ async fn renew(app: &App, me: &SignedIn) -> Result<Option<String>, HttpError> {
     }
     let tokens = &app.parts.tokens;
     let expires_at = now + tokens.lifetime_seconds() * 1000;
-    app.parts.sessions.renew_session(session, now, expires_at).await?;
+    app.parts.stores.sessions.renew_session(session, now, expires_at).await?;
     app.shards.renew(session, expires_at);
     Ok(Some(tokens.issue(now / 1000, me.user.as_str(), session.as_str())))
 }

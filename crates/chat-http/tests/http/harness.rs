@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use chat_auth::{HashCost, PasswordRule, Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens};
 use chat_http::{FilesLocation, HttpOptions, Identity, OidcSignIn, Parts, Server};
-use chat_store::SharedRepository;
+use chat_store::Stores;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
@@ -63,9 +63,13 @@ impl Chat {
     }
 
     /// A server whose users are signed in by an OpenID provider.
-    pub async fn of_provider(oidc: OidcSignIn, change: impl FnOnce(&mut HttpOptions)) -> Self {
+    pub async fn of_provider(
+        store: &Arc<Store>,
+        oidc: OidcSignIn,
+        change: impl FnOnce(&mut HttpOptions),
+    ) -> Self {
         let passwords = PasswordsOptions::default();
-        Self::of(Store::default(), passwords, tokens(), (None, Some(oidc)), change).await
+        Self::of(store.clone(), passwords, tokens(), (None, Some(oidc)), change).await
     }
 
     /// One of several servers on a store, with a folder of its own.
@@ -93,19 +97,12 @@ impl Chat {
         options.files.data_dir = uploads.path().to_owned();
         change(&mut options);
         let store = store.into();
-        let shared: Arc<dyn SharedRepository> = store.clone();
+        let mut stores = Stores::of(store.clone());
+        if store.is_shared.load(Ordering::Relaxed) {
+            stores.shared = Some(store.clone());
+        }
         let parts = Parts {
-            users: store.clone(),
-            sessions: store.clone(),
-            log: store.clone(),
-            rooms: store.clone(),
-            files: store.clone(),
-            search: store.clone(),
-            administration: store.clone(),
-            push: store.clone(),
-            bots: store.clone(),
-            outgoing: store.clone(),
-            shared: store.is_shared.load(Ordering::Relaxed).then_some(shared),
+            stores,
             passwords: Passwords::start(PasswordsOptions {
                 cost: match passwords.cost {
                     usual if usual == HashCost::default() => HashCost { memory_kib: 64, passes: 1, lanes: 1 },

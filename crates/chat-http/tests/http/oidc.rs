@@ -1,15 +1,16 @@
 //! Users whom an OpenID provider signs in. The checks of its tokens are tested in chat-auth.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use chat_auth::{OidcAnswer, OidcAnswering, OidcOptions, OidcProvider, OidcRequest};
 use chat_core::Username;
 use chat_http::{HttpOptions, OidcSignIn, PublicUrl};
-use chat_store::{AdministrationRepository as _, NewBan, UserRepository as _};
+use chat_store::{AdministrationRepository as _, NewBan, SessionRepository as _, UserRepository as _};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use crate::harness::{Chat, Reply, now};
+use crate::harness::{Chat, Reply, Store, now};
 use crate::wire::Wire;
 
 const ISSUER: &str = "https://id.example";
@@ -20,8 +21,11 @@ const KEYS: &str = include_str!("../../../chat-auth/tests/keys/provider.json");
 #[derive(Clone, Default)]
 struct Fake {
     is_away: bool,
+    /// It takes codes, and the answers are lost.
+    loses_answers: bool,
     subject: String,
     name: String,
+    /// That of the sign-in that began last. A code with a dot brings another one behind it.
     nonce: String,
     /// Codes that were exchanged.
     used: Vec<String>,
@@ -51,9 +55,13 @@ impl Fake {
                 if self.used.contains(&code) {
                     return answer(400, json!({ "error": "invalid_grant" }));
                 }
-                self.used.push(code);
+                self.used.push(code.clone());
+                if self.loses_answers {
+                    return Err("connection reset");
+                }
+                let nonce = code.split_once('.').map_or(self.nonce.as_str(), |(_, nonce)| nonce);
                 let claims = json!({
-                    "iss": ISSUER, "aud": "chat", "sub": self.subject, "nonce": self.nonce,
+                    "iss": ISSUER, "aud": "chat", "sub": self.subject, "nonce": nonce,
                     "preferred_username": self.name, "iat": now(), "exp": now() + 60,
                 });
                 let key = EncodingKey::from_ed_pem(KEY.as_bytes()).unwrap();
@@ -82,7 +90,15 @@ impl World {
     }
 
     async fn with(change: impl FnOnce(&mut HttpOptions)) -> Self {
-        let fake = Arc::new(Mutex::new(Fake::default()));
+        Self::on(&Arc::default(), Arc::default(), change).await
+    }
+
+    /// Another server of the same chat.
+    async fn beside(&self) -> Self {
+        Self::on(&self.chat.store, self.fake.clone(), |_| {}).await
+    }
+
+    async fn on(store: &Arc<Store>, fake: Arc<Mutex<Fake>>, change: impl FnOnce(&mut HttpOptions)) -> Self {
         let options = OidcOptions {
             issuer: ISSUER.to_owned(),
             client_id: "chat".to_owned(),
@@ -96,7 +112,7 @@ impl World {
             Box::pin(async move { answer.map_err(Into::into) })
         };
         let oidc = OidcSignIn::new("Work", OidcProvider::new(options, send));
-        let chat = Chat::of_provider(oidc, |options| {
+        let chat = Chat::of_provider(store, oidc, |options| {
             options.public_url = Some(PublicUrl::parse("https://chat.example").unwrap());
             change(options);
         });
@@ -147,6 +163,16 @@ impl World {
         let reply = self.come_back(&format!("code={code}&state={}", begun.state), &begun.cookie).await;
         assert_eq!(target(&reply), "/");
         cookie(&reply, "auth").unwrap()
+    }
+
+    /// The number of codes that the provider has taken.
+    fn codes(&self) -> usize {
+        self.fake.lock().unwrap().used.len()
+    }
+
+    /// The number of accounts.
+    async fn accounts(&self) -> u64 {
+        self.chat.store.memory.count_users().await.unwrap()
     }
 
     async fn name(&self, cookie: &str) -> String {
@@ -317,6 +343,102 @@ async fn a_provider_that_is_away_breaks_nothing_else() {
     world.fake.lock().unwrap().is_away = true;
     let reply = world.come_back(&format!("code=one&state={}", begun.state), &begun.cookie).await;
     assert_eq!((target(&reply).as_str(), cookie_of_session(&reply)), ("/room?sign_in=away", None));
+}
+
+#[tokio::test]
+async fn a_sign_in_that_the_browser_has_lost_is_begun_again() {
+    let world = World::start().await;
+    world.user("1", "alice");
+    let begun = world.begin("%2Froom").await;
+    let reply = world.come_back(&format!("code=one&state={}", begun.state), "").await;
+    assert_eq!((target(&reply).as_str(), cookie_of_session(&reply)), ("/?sign_in=expired", None));
+    assert_eq!((world.codes(), world.accounts().await), (0, 0));
+    let again = world.sign_in("1", "alice").await;
+    assert_eq!((world.name(&again).await.as_str(), world.accounts().await), ("alice", 1));
+}
+
+#[tokio::test]
+async fn a_sign_in_ends_at_any_server() {
+    let world = World::start().await;
+    let other = world.beside().await;
+    world.user("1", "alice");
+    let begun = world.begin("%2Froom").await;
+    let reply = other.come_back(&format!("code=one&state={}", begun.state), &begun.cookie).await;
+    assert_eq!(target(&reply), "/room");
+    let auth = cookie(&reply, "auth").unwrap();
+    assert_eq!((world.name(&auth).await.as_str(), other.name(&auth).await.as_str()), ("alice", "alice"));
+}
+
+#[tokio::test]
+async fn a_lost_answer_leaves_no_half_account_and_doubles_nothing() {
+    let world = World::start().await;
+    world.user("1", "alice");
+    // That of the provider, to which the code is not sent again.
+    world.fake.lock().unwrap().loses_answers = true;
+    let begun = world.begin("%2Froom").await;
+    let reply = world.come_back(&format!("code=one&state={}", begun.state), &begun.cookie).await;
+    assert_eq!((target(&reply).as_str(), cookie_of_session(&reply)), ("/room?sign_in=away", None));
+    assert!(set_cookies(&reply).iter().any(|set| set.starts_with("oidc=; ")), "it can begin again");
+    assert_eq!((world.codes(), world.accounts().await), (1, 0));
+    world.fake.lock().unwrap().loses_answers = false;
+
+    // That of the store, which has made the account.
+    world.chat.store.lost.store(true, Ordering::Relaxed);
+    let begun = world.begin("%2Froom").await;
+    let reply = world.come_back(&format!("code=two&state={}", begun.state), &begun.cookie).await;
+    assert_eq!((target(&reply).as_str(), cookie_of_session(&reply)), ("/room?sign_in=failed", None));
+    assert!(set_cookies(&reply).iter().any(|set| set.starts_with("oidc=; ")), "it can begin again");
+    assert_eq!(world.accounts().await, 1);
+    world.chat.store.lost.store(false, Ordering::Relaxed);
+
+    let again = world.sign_in("1", "alice").await;
+    assert_eq!((world.name(&again).await.as_str(), world.accounts().await), ("alice", 1));
+    assert_eq!(world.chat.sessions(&again).await.len(), 1);
+
+    // Without the store, nobody is signed in, and the page says so.
+    world.chat.store.out.store(true, Ordering::Relaxed);
+    let begun = world.begin("%2Froom").await;
+    let reply = world.come_back(&format!("code=three&state={}", begun.state), &begun.cookie).await;
+    assert_eq!((target(&reply).as_str(), cookie_of_session(&reply)), ("/room?sign_in=failed", None));
+}
+
+#[tokio::test]
+async fn of_two_first_sign_ins_at_once_both_have_one_account() {
+    let world = World::start().await;
+    world.user("1", "alice");
+    // Neither finds the account that the other one makes.
+    world.chat.store.slow.store(true, Ordering::Relaxed);
+    let mut queries = Vec::new();
+    for code in ["one", "two"] {
+        let begun = world.begin("%2F").await;
+        let nonce = world.fake.lock().unwrap().nonce.clone();
+        queries.push((format!("code={code}.{nonce}&state={}", begun.state), begun.cookie));
+    }
+    let (one, two) = tokio::join!(
+        world.come_back(&queries[0].0, &queries[0].1),
+        world.come_back(&queries[1].0, &queries[1].1),
+    );
+    for reply in [one, two] {
+        assert_eq!(target(&reply), "/");
+        assert_eq!(world.name(&cookie(&reply, "auth").unwrap()).await, "alice");
+    }
+    assert_eq!(world.accounts().await, 1);
+}
+
+#[tokio::test]
+async fn an_account_that_is_removed_during_a_sign_in_stays_removed() {
+    let world = World::start().await;
+    world.sign_in("1", "alice").await;
+    world.chat.store.removed_first.store(true, Ordering::Relaxed);
+    let begun = world.begin("%2F").await;
+    let reply = world.come_back(&format!("code=b&state={}", begun.state), &begun.cookie).await;
+    assert_eq!((target(&reply).as_str(), cookie_of_session(&reply)), ("/?sign_in=failed", None));
+    let alice = Username::known("alice").unwrap();
+    let sessions = world.chat.store.memory.sessions_of(&alice, now() * 1000).await.unwrap();
+    assert_eq!((sessions.len(), world.accounts().await), (0, 0));
+    // The name stays taken.
+    let again = world.sign_in("1", "alice").await;
+    assert_eq!(world.name(&again).await, "alice-2");
 }
 
 #[tokio::test]
