@@ -11,6 +11,8 @@ pub enum PlantedBug {
     SeenJumpsGap,
     /// Receipts are given out before the entries that are held.
     ReceiptBeforeHold,
+    /// What a lane of this server has stored is taken from the feed before the lane knows of it.
+    OwnFromFeed,
     /// A server counts as lost as soon as it is silent on the bus.
     ExpireOnBusLoss,
     /// A delta that is older than the snapshot is applied.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use chat_core::Topic;
 
 use crate::planted::{Planted, can_be_planted, planted};
-use crate::{Control, Incarnation, Part, Point, Record, Writer};
+use crate::{Control, Incarnation, Lane, Part, Point, Record, Writer};
 
 /// Brings the records of all writers into an order that the hubs of one server may get.
 ///
@@ -36,6 +36,10 @@ pub struct Sequencer {
     held: BTreeMap<Topic, BTreeMap<u64, Held>>,
     /// Own commits whose receipts are not given out.
     unsettled: BTreeMap<Point, Awaits>,
+    /// Own writers that store a batch.
+    storing: BTreeSet<Writer>,
+    /// Own writers that have given a batch up since their last commit.
+    doubtful: BTreeSet<Writer>,
     /// Numbers of commits that others know of.
     told: BTreeMap<Writer, u64>,
     /// Of the records and parts that wait.
@@ -189,6 +193,8 @@ impl Sequencer {
             early: BTreeMap::new(),
             held: BTreeMap::new(),
             unsettled: BTreeMap::new(),
+            storing: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
             told: BTreeMap::new(),
             waiting: Waiting::default(),
             read: Read::None,
@@ -199,6 +205,41 @@ impl Sequencer {
             outputs: VecDeque::new(),
             planted: Planted::default(),
         }
+    }
+
+    /// A lane of this server begins to store a batch. Until its [`commit`](Self::commit),
+    /// [`stored_nothing`](Self::stored_nothing) or [`gave_up`](Self::gave_up), no read of the feed
+    /// brings what the batch stores: the feed has numbers only, and the hubs would have to read the
+    /// entries from the log while the receipts are given out. Who leaves a room behind a last
+    /// message would leave it before.
+    pub fn storing(&mut self, lane: Lane) {
+        self.storing.insert(self.own_writer(lane));
+    }
+
+    /// There was nothing to commit in the batch of a lane.
+    pub fn stored_nothing(&mut self, lane: Lane) {
+        self.end_storing(self.own_writer(lane));
+    }
+
+    /// A lane does not know whether its batch is stored, and goes on. If it is stored, the feed brings
+    /// it, as it brings everything of the lane until its next commit: what is not known may be late,
+    /// and the next batch may be as long under way.
+    pub fn gave_up(&mut self, lane: Lane) {
+        self.doubtful.insert(self.own_writer(lane));
+        self.end_storing(self.own_writer(lane));
+    }
+
+    fn end_storing(&mut self, writer: Writer) {
+        self.storing.remove(&writer);
+        if self.awaits_read() {
+            self.read_now();
+        }
+    }
+
+    /// Whether receipts wait for a read that has yet to begin: the last one may have left out what
+    /// they wait for.
+    fn awaits_read(&self) -> bool {
+        self.unsettled.values().any(|awaits| *awaits == Awaits::Next)
     }
 
     /// A lane of this server has committed, and has the receipts. To be called for each commit of
@@ -215,7 +256,9 @@ impl Sequencer {
         debug_assert_eq!(at.writer.incarnation, self.own, "a lane of this server");
         self.unsettled.insert(at, if has_duplicates { Awaits::Next } else { Awaits::Nothing });
         self.offer(now_ms, record, Source::Own);
-        if self.unsettled.contains_key(&at) {
+        self.doubtful.remove(&at.writer);
+        self.storing.remove(&at.writer);
+        if self.unsettled.contains_key(&at) || self.awaits_read() {
             self.read_now();
         }
     }
@@ -266,9 +309,14 @@ impl Sequencer {
         self.newest = servers.last().copied().unwrap_or(self.own).max(self.newest);
         self.servers.extend(&servers);
         let mut refused = BTreeSet::new();
+        let mut is_left_out = false;
         for record in page.records {
             let at = record.at;
             if refused.contains(&at.writer) {
+                continue;
+            }
+            if self.will_commit(at) {
+                is_left_out = true;
                 continue;
             }
             if at.n > self.seen_of(at.writer) + 1 {
@@ -280,7 +328,8 @@ impl Sequencer {
             }
         }
         let is_whole = page.is_whole && refused.is_empty();
-        self.await_read(Awaits::Current, if is_whole { Awaits::Nothing } else { Awaits::Next });
+        let has_all = is_whole && !is_left_out;
+        self.await_read(Awaits::Current, if has_all { Awaits::Nothing } else { Awaits::Next });
         if is_whole {
             self.end_read(page.db_ms, servers);
         }
@@ -518,6 +567,20 @@ impl Sequencer {
         (self.early, self.held) = (BTreeMap::new(), BTreeMap::new());
         self.waiting = Waiting::default();
         self.outputs.push_back(Output::Behind);
+    }
+
+    /// Whether this must be the commit of a batch that a lane of this server has yet to hear of.
+    fn will_commit(&self, at: Point) -> bool {
+        let of_writer = Point { n: 0, ..at }..=Point { n: u64::MAX, ..at };
+        let newest = self.early.range(of_writer).next_back().map_or(0, |(early, _)| early.n);
+        self.storing.contains(&at.writer)
+            && !self.doubtful.contains(&at.writer)
+            && at.n > newest.max(self.seen_of(at.writer))
+            && !planted!(self.planted, OwnFromFeed)
+    }
+
+    fn own_writer(&self, lane: Lane) -> Writer {
+        Writer { incarnation: self.own, lane }
     }
 
     fn seen_of(&self, writer: Writer) -> u64 {

@@ -140,11 +140,34 @@ impl Cluster {
         self.state().own.hub_id(u32::try_from(shard).ok()?)
     }
 
+    /// A lane begins to store a batch: [`commit`](Self::commit), [`stored_nothing`](Self::stored_nothing)
+    /// or [`gave_up`](Self::gave_up) follows.
+    pub(crate) fn storing(&self, lane: usize) {
+        self.state().sequencer.storing(numbered(lane));
+    }
+
+    /// There was nothing to commit in a lane's batch.
+    pub(crate) fn stored_nothing(&self, lane: usize) {
+        self.end_batch(|sequencer| sequencer.stored_nothing(numbered(lane)));
+    }
+
+    /// A lane does not know whether its batch is stored.
+    pub(crate) fn gave_up(&self, lane: usize) {
+        self.end_batch(|sequencer| sequencer.gave_up(numbered(lane)));
+    }
+
+    fn end_batch(&self, end: impl FnOnce(&mut Sequencer)) {
+        let mut state = self.state();
+        end(&mut state.sequencer);
+        let outputs = state.outputs();
+        self.perform(&mut state, outputs);
+    }
+
     /// Takes a commit of a lane of this server. The shards get what they may have of it by now, and
     /// the rest later.
     pub(crate) fn commit(&self, record: Record, commit: Commit, origins: Origins) {
         self.bus.take_back(&commit.files_taken_back);
-        let has_duplicates = retried(&commit.receipts, wall_ms()).next().is_some();
+        let has_duplicates = retried(&commit.receipts, self.now_ms()).next().is_some();
         self.publish_record(&record);
         let mut state = self.state();
         self.stand_down(&mut state);
@@ -589,8 +612,8 @@ impl Cluster {
                 Output::Settled(at) => {
                     // Of what is no batch, there are none.
                     if let Some(Answers { commit, origins }) = state.answers.remove(&at) {
+                        self.bus.publish_retried(&commit, self.now_ms());
                         self.bus.answer(&commit, &origins);
-                        self.bus.publish_retried(&commit, wall_ms());
                     }
                 }
                 Output::ReadFeed => {
@@ -637,6 +660,11 @@ impl Cluster {
         // A panic inside ends the server.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A lane of a log by its number, which a log bounds.
+fn numbered(lane: usize) -> Lane {
+    u16::try_from(lane).map_or(Lane::CONTROL, Lane)
 }
 
 /// How often a server that has done all that it does without its database looks whether that is over.

@@ -248,13 +248,19 @@ impl Shared {
             return bus.publish_failure(failure);
         }
         let started = Instant::now();
+        if let Some(cluster) = &self.cluster {
+            cluster.storing(lane);
+        }
         match log.append_recorded(&batch.drafts, self.now_ms()).await {
             Ok((commit, record)) => {
                 metrics.stored(&commit, started.elapsed());
                 self.queue().stored(&batch);
                 match (&self.cluster, record) {
                     (Some(cluster), Some(record)) => cluster.commit(record, commit, batch.origins),
-                    _ => {
+                    (cluster, _) => {
+                        if let Some(cluster) = cluster {
+                            cluster.stored_nothing(lane);
+                        }
                         bus.publish(&commit, &batch.origins);
                         bus.publish_retried(&commit, now_ms());
                     }
@@ -266,8 +272,11 @@ impl Shared {
                 metrics.failures.inc();
                 let drafts = failure.drafts();
                 tracing::error!(error = %causes(&error), drafts, "messages could not be stored");
-                if let (Some(cluster), StoreError::ServerTwice) = (&self.cluster, &error) {
-                    cluster.fail();
+                if let Some(cluster) = &self.cluster {
+                    cluster.gave_up(lane);
+                    if matches!(error, StoreError::ServerTwice) {
+                        cluster.fail();
+                    }
                 }
                 self.count_failure(outage, started);
                 bus.publish_failure(failure);

@@ -2,7 +2,7 @@
 //! who is present elsewhere. The rules are the real ones (chat-cluster); the database and the bus
 //! around them are models.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,6 +44,10 @@ pub(crate) struct Member {
     own: OwnPresence,
     /// Own commits whose receipts are not given out.
     answers: BTreeMap<Point, Answers>,
+    /// Commits of its lanes that the feed has brought: the hubs read their entries from the log.
+    read_back: BTreeSet<Point>,
+    /// Its lanes that have given a batch up since their last commit.
+    doubtful: BTreeSet<Lane>,
     /// What the roster has told the hubs.
     told: BTreeMap<(u32, RoomName, Username), u32>,
     /// Connections of hubs that were told to be lost: they may be told again.
@@ -168,6 +172,8 @@ impl Member {
             roster: in_cluster!(Roster::new(incarnation, RosterOptions::default()), bug),
             own: OwnPresence::new(incarnation),
             answers: BTreeMap::new(),
+            read_back: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
             told: BTreeMap::new(),
             lost: BTreeMap::new(),
             rows: Vec::new(),
@@ -222,6 +228,20 @@ impl World {
         record
     }
 
+    /// A lane of a server begins to store a batch.
+    pub(crate) fn storing(&mut self, node: usize, lane: usize) {
+        self.nodes[node].member.sequencer.storing(Lane(lane as u16));
+    }
+
+    /// A server does not know whether the batch of a lane is stored.
+    pub(crate) fn gave_up(&mut self, node: usize, lane: usize) {
+        let lane = Lane(lane as u16);
+        let member = &mut self.nodes[node].member;
+        member.doubtful.insert(lane);
+        member.sequencer.gave_up(lane);
+        self.perform_sequencer(node);
+    }
+
     /// Publishes a commit of a server, and gives its answers to the server's hubs once they may
     /// have them.
     pub(crate) fn publish_commit(&mut self, node: usize, record: Record, commit: Commit, origins: Origins) {
@@ -231,8 +251,10 @@ impl World {
         self.broadcast(node, Message::Record(record.clone()));
         let member = &mut self.nodes[node].member;
         member.answers.insert(record.at, Answers { commit, origins });
+        let lane = record.at.writer.lane;
         member.sequencer.commit(now_ms, record, has_duplicates);
         self.perform_sequencer(node);
+        self.nodes[node].member.doubtful.remove(&lane);
     }
 
     /// Ends a session on all servers.
@@ -332,7 +354,13 @@ impl World {
         for part in parts {
             match part.entries {
                 Some(its) => entries.extend(its.iter().cloned()),
-                None => self.miss(node, &part.topic, part.first, part.last),
+                None => {
+                    let member = &mut self.nodes[node].member;
+                    if !member.doubtful.contains(&at.writer.lane) {
+                        member.read_back.insert(at);
+                    }
+                    self.miss(node, &part.topic, part.first, part.last);
+                }
             }
         }
         self.bring(node, &changes, &entries, is_own);
@@ -341,6 +369,10 @@ impl World {
     fn give_answers(&mut self, node: usize, at: Point) {
         // Of the end of a session, there are none.
         let Some(Answers { commit, origins }) = self.nodes[node].member.answers.remove(&at) else { return };
+        if self.nodes[node].member.read_back.remove(&at) {
+            // They may come after what follows the receipts, as the leave of who has sent them.
+            self.oracle.answered_unread = Some(at);
+        }
         let changes = self.take_due(node, &commit.changes);
         self.deliver(node, &changes, &[], &commit.receipts, &origins);
     }

@@ -14,6 +14,7 @@ mod v2;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chat_cluster::Point;
 use chat_core::{Body, Draft, Entry, FileId, HubOptions, Nonce, Pair, RoomName, Topic, Username};
 
 use self::files::Files;
@@ -81,6 +82,8 @@ pub(crate) struct Oracle {
     /// How often each kind of thing was seen: a check of something that never happens
     /// proves nothing.
     pub(crate) seen: BTreeMap<&'static str, u64>,
+    /// A batch whose receipts a server gave out while its hubs had to read the entries.
+    pub(crate) answered_unread: Option<Point>,
 }
 
 /// A message, or a change of one, of a user, however often it is sent.
@@ -237,6 +240,7 @@ impl Oracle {
             now_ms: 0,
             draining: BTreeSet::new(),
             seen: BTreeMap::new(),
+            answered_unread: None,
         }
     }
 

@@ -44,7 +44,10 @@ impl World {
             Some(Work::Change(change)) => Some(Running::Change(change)),
             None => None,
         };
-        if running[lane].is_some() {
+        if let Some(Running::Batch { .. }) = running[lane] {
+            self.storing(node, lane);
+        }
+        if self.nodes[node].running[lane].is_some() {
             let slow = self.random.chance(self.rates.slow) || self.is_log_out_for(node);
             let latency_ms = self.random.between(0, if slow { 7_000 } else { 8 });
             self.after(latency_ms, Event::Commit { node, boot, lane });
@@ -77,6 +80,7 @@ impl World {
             // The commit is published to no shard, ever.
             self.oracle.count("answer never");
             self.nodes[node].queue.stored(&batch);
+            self.gave_up(node, lane);
             self.begin_commit(node, lane);
         } else if self.random.chance(500) {
             // The writer resolves the outcome, and stores nothing meanwhile.
@@ -200,6 +204,7 @@ impl World {
     /// A batch was not stored, as far as its server knows.
     fn fail(&mut self, node: usize, lane: usize, batch: Batch) {
         let failure = self.nodes[node].queue.fail(lane, batch);
+        self.gave_up(node, lane);
         self.publish_failures(node, [failure]);
         self.begin_commit(node, lane);
     }
@@ -322,6 +327,9 @@ impl World {
 
     /// Checks that no draft and no read is under way.
     pub(crate) fn check_idle(&self) -> Check {
+        ensure(self.oracle.answered_unread.is_none(), || {
+            format!("the receipts of {:?} came before its entries", self.oracle.answered_unread)
+        })?;
         for (number, node) in self.nodes.iter().enumerate() {
             let idle = node.queue.drafts() == 0;
             ensure(idle, || format!("server {number} still has drafts"))?;

@@ -65,6 +65,7 @@ mod between_servers {
         that_do_not_hold_conversations_back: Bug::Cluster(PlantedBug::HoldIgnored),
         that_jump_gaps: Bug::Cluster(PlantedBug::SeenJumpsGap),
         that_answer_before_what_is_held: Bug::Cluster(PlantedBug::ReceiptBeforeHold),
+        that_read_what_they_store_themselves: Bug::Cluster(PlantedBug::OwnFromFeed),
         that_give_silent_servers_up: Bug::Cluster(PlantedBug::ExpireOnBusLoss),
         that_tell_snapshots_uncompared: Bug::Cluster(PlantedBug::SnapshotUncompared),
         that_go_back_to_an_older_presence: Bug::Cluster(PlantedBug::StaleDeltaAfterSnapshot),

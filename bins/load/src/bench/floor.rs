@@ -28,7 +28,10 @@ pub(crate) fn serve() -> Result<bool, Box<dyn Error>> {
     let mut buffer = vec![0; 64 * 1024];
     let mut next = 0;
     loop {
-        poll.poll(&mut events, None)?;
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            polled => polled?,
+        }
         for event in &events {
             if event.token() == LISTENER {
                 while let Ok((mut stream, _)) = listener.accept() {

@@ -369,7 +369,10 @@ pub(crate) fn connects(
     let (started, mut opened) = (Instant::now(), 0);
     let mut buffer = vec![0; 16 * 1024];
     while started.elapsed() < time {
-        poll.poll(&mut events, Some(Duration::from_millis(50)))?;
+        match poll.poll(&mut events, Some(Duration::from_millis(50))) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            polled => polled?,
+        }
         for event in &events {
             let Token(number) = event.token();
             if event.is_writable() && !is_asked[number] {

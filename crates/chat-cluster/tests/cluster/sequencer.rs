@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use chat_cluster::{Control, FeedPage, Output, Point, Record, Sequencer, SequencerOptions};
+use chat_cluster::{Control, FeedPage, Lane, Output, Point, Record, Sequencer, SequencerOptions};
 use chat_core::{SessionId, Topic};
 use proptest::prelude::*;
 
@@ -140,6 +140,56 @@ fn an_own_commit_that_the_feed_brings_first_is_delivered_once() {
     assert_eq!(server.read(), ["room 1-1"]);
     server.sequencer.commit(0, own, false);
     assert_eq!(server.outputs(), ["settled 1"]);
+}
+
+#[test]
+fn a_batch_that_is_being_stored_is_not_taken_from_the_feed() {
+    let mut server = server();
+    server.sequencer.storing(Lane(0));
+    let own = server.database.commit(writer(1, 0), &[(room("tea"), 1)]);
+    server.database.commit(writer(1, 1), &[(room("bar"), 1)]);
+    server.sequencer.read_now();
+    assert_eq!(server.outputs(), ["read"]);
+    assert_eq!(server.read(), ["room 1-1"], "of the lane that stores nothing");
+    assert_eq!(server.sequencer.next_ms(), None);
+    server.sequencer.commit(0, own, false);
+    assert_eq!(server.outputs(), ["room 1-1", "settled 1"]);
+}
+
+#[test]
+fn a_batch_that_was_given_up_is_taken_from_the_feed() {
+    let mut server = server();
+    server.sequencer.storing(Lane(0));
+    server.database.commit(writer(1, 0), &[(room("tea"), 1)]);
+    server.sequencer.gave_up(Lane(0));
+    // The lane stores the next batch before the feed is read.
+    server.sequencer.storing(Lane(0));
+    server.sequencer.read_now();
+    assert_eq!(server.outputs(), ["read"]);
+    assert_eq!(server.read(), ["room 1-1"]);
+    let next = server.database.commit(writer(1, 0), &[(room("tea"), 1)]);
+    server.sequencer.commit(0, next, false);
+    assert_eq!(server.outputs(), ["room 2-2", "settled 2"]);
+    // The lane knows what is stored again.
+    server.sequencer.storing(Lane(0));
+    server.database.commit(writer(1, 0), &[(room("tea"), 1)]);
+    server.sequencer.read_now();
+    assert_eq!(server.outputs(), ["read"]);
+    assert_eq!(server.read(), NOTHING);
+}
+
+#[test]
+fn the_answer_to_a_repeated_send_waits_for_what_another_lane_is_storing() {
+    let mut server = server();
+    server.sequencer.storing(Lane(0));
+    let first = server.database.commit(writer(1, 0), &[(room("tea"), 1)]);
+    let again = server.database.commit(writer(1, 1), &[]);
+    server.sequencer.commit(0, again, true);
+    assert_eq!(server.outputs(), ["read"]);
+    assert_eq!(server.read(), NOTHING, "the first lane has yet to hear of its commit");
+    server.sequencer.commit(0, first, false);
+    assert_eq!(server.outputs(), ["room 1-1", "settled 1", "read"]);
+    assert_eq!(server.read(), ["settled 1"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chat_cluster::{FeedPage, Output, Point, Record, Sequencer, SequencerOptions};
+use chat_cluster::{FeedPage, Lane, Output, Point, Record, Sequencer, SequencerOptions};
 use chat_core::Topic;
 use stateright::{Checker, Model, Property};
 
@@ -27,6 +27,8 @@ struct Worlds {
     crashes: bool,
     /// Servers also poll when nothing waits.
     polls: bool,
+    /// Lanes may go on without the answer to a commit.
+    gives_up: bool,
     #[cfg(feature = "planted-bugs")]
     bug: Option<chat_cluster::PlantedBug>,
 }
@@ -46,6 +48,8 @@ struct Node {
     sequencer: Sequencer,
     /// The commits whose answers are on their way, by lane.
     unanswered: [Option<Record>; 2],
+    /// Lanes that have given a batch up since their last commit.
+    doubtful: [bool; 2],
     read: Read,
     /// What the hubs have got.
     got: BTreeMap<Topic, BTreeSet<u64>>,
@@ -62,6 +66,7 @@ enum Read {
 enum Step {
     Commit(usize, usize),
     Answer(usize, usize),
+    GiveUp(usize, usize),
     Carry(usize, Point),
     Tick(usize),
     Poll(usize),
@@ -96,7 +101,8 @@ impl Model for Worlds {
         let database = Database::with_servers([1, 2]);
         let node = |number| {
             let sequencer = self.sequencer(number, &database);
-            Some(Node { sequencer, unanswered: [None, None], read: Read::None, got: BTreeMap::new() })
+            let (unanswered, doubtful) = ([None, None], [false; 2]);
+            Some(Node { sequencer, unanswered, doubtful, read: Read::None, got: BTreeMap::new() })
         };
         let nodes = [node(1), node(2)];
         vec![World { database, nodes, bus: BTreeMap::new(), commits: self.commits, broken: None }]
@@ -110,6 +116,9 @@ impl Model for Worlds {
             let Some(node) = node else { continue };
             for lane in 0..2 {
                 match node.unanswered[lane] {
+                    Some(_) if self.gives_up => {
+                        steps.extend([Step::Answer(index, lane), Step::GiveUp(index, lane)]);
+                    }
                     Some(_) => steps.push(Step::Answer(index, lane)),
                     None if world.commits[index][lane] > 0 => steps.push(Step::Commit(index, lane)),
                     None => {}
@@ -142,15 +151,25 @@ impl Model for Worlds {
                 world.commits[index][lane] -= 1;
                 let entries: Vec<_> = self.topics[lane].iter().map(|topic| (topic.clone(), 1)).collect();
                 let record = world.database.commit(writer(index as u32 + 1, lane as u16), &entries);
-                world.nodes[index].as_mut()?.unanswered[lane] = Some(record);
+                let node = world.nodes[index].as_mut()?;
+                // Nothing is different before the transaction.
+                node.sequencer.storing(Lane(lane as u16));
+                node.unanswered[lane] = Some(record);
             }
             Step::Answer(index, lane) => {
                 let node = world.nodes[index].as_mut()?;
                 let record = node.unanswered[lane].take()?;
+                node.doubtful[lane] = false;
                 if self.copies > 0 {
                     world.bus.insert((1 - index, record.at), self.copies);
                 }
                 node.sequencer.commit(0, record, false);
+            }
+            Step::GiveUp(index, lane) => {
+                let node = world.nodes[index].as_mut()?;
+                node.unanswered[lane] = None;
+                node.doubtful[lane] = true;
+                node.sequencer.gave_up(Lane(lane as u16));
             }
             Step::Carry(to, at) => {
                 let copies = world.bus.get_mut(&(to, at))?;
@@ -218,6 +237,13 @@ impl World {
             while let Some(output) = node.sequencer.next_output() {
                 match output {
                     Output::Deliver(delivery) => {
+                        let is_under_way = |lane: usize| {
+                            let record = node.unanswered[lane].as_ref();
+                            record.is_some_and(|record| record.at == delivery.at) && !node.doubtful[lane]
+                        };
+                        if (0..2).any(is_under_way) {
+                            *broken = Some("delivered before its lane knows of it");
+                        }
                         for part in delivery.parts {
                             let got = node.got.entry(part.topic.clone()).or_default();
                             for seq in part.first..=part.last {
@@ -294,6 +320,7 @@ fn worlds() -> Worlds {
         copies: 2,
         crashes: false,
         polls: false,
+        gives_up: false,
         #[cfg(feature = "planted-bugs")]
         bug: None,
     }
@@ -323,6 +350,12 @@ fn a_conversation_of_two_servers_one_of_which_crashes() {
     check("a crash", Worlds { commits: [[0, 1], [0, 2]], copies: 1, crashes: true, polls: true, ..worlds() });
 }
 
+#[test]
+fn a_lane_that_goes_on_without_an_answer() {
+    let commits = [[0, 2], [0, 1]];
+    check("without an answer", Worlds { commits, copies: 1, polls: true, gives_up: true, ..worlds() });
+}
+
 #[cfg(feature = "planted-bugs")]
 mod planted {
     use chat_cluster::PlantedBug;
@@ -347,6 +380,11 @@ mod planted {
     #[test]
     fn a_sequencer_that_jumps_gaps() {
         is_caught(PlantedBug::SeenJumpsGap);
+    }
+
+    #[test]
+    fn a_sequencer_that_reads_what_its_server_stores() {
+        is_caught(PlantedBug::OwnFromFeed);
     }
 
     #[test]

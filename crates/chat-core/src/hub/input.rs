@@ -33,7 +33,8 @@ pub enum Input<'a> {
         text: &'a str,
     },
     /// A client has sent a close frame: it is closed (1000) once its drafts are answered,
-    /// so that its last message comes before its leave notice.
+    /// so that its last message comes before its leave notice, where the hub lacks nothing of
+    /// the room.
     Goodbye {
         /// The client.
         client: ClientId,
