@@ -41,8 +41,9 @@ pub(crate) struct Cluster {
     database_key: Key,
     metrics: ClusterMetrics,
     started: Instant,
-    /// Who is present on this server, for the others.
-    own_presence: Mutex<OwnPresence>,
+    own: Incarnation,
+    /// Who has come to rooms of this server and left them since the others were told.
+    presence_changes: Mutex<Vec<PresenceChange>>,
     /// Whether other servers live.
     has_others: AtomicBool,
     state: Mutex<State>,
@@ -53,7 +54,6 @@ pub(crate) struct Cluster {
 }
 
 struct State {
-    own: Incarnation,
     sequencer: Sequencer,
     peers: Peers,
     /// Own commits whose receipts are not given out.
@@ -81,6 +81,13 @@ pub enum ClusterFault {
     Clock,
 }
 
+/// The ways of a message to the other servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ways {
+    bus: bool,
+    database: bool,
+}
+
 struct Answers {
     commit: Commit,
     origins: Origins,
@@ -100,7 +107,6 @@ impl Cluster {
         let own = feed.incarnation();
         let of_sequencer = SequencerOptions { retention_ms: FEED_KEPT_MS, ..SequencerOptions::default() };
         let state = State {
-            own,
             sequencer: Sequencer::new(own, feed.start(), of_sequencer),
             peers: Peers::new(0, own, PeersOptions::default()),
             answers: BTreeMap::new(),
@@ -119,7 +125,8 @@ impl Cluster {
             database_key: Key::new(&[], log.epoch()),
             metrics,
             started: Instant::now(),
-            own_presence: Mutex::new(OwnPresence::new(own)),
+            own,
+            presence_changes: Mutex::default(),
             has_others: AtomicBool::new(false),
             state: Mutex::new(state),
             wake: Notify::new(),
@@ -137,7 +144,7 @@ impl Cluster {
 
     /// The id of the hub of a shard: no hub of another server has it.
     pub(crate) fn hub_id(&self, shard: usize) -> Option<u32> {
-        self.state().own.hub_id(u32::try_from(shard).ok()?)
+        self.own.hub_id(u32::try_from(shard).ok()?)
     }
 
     /// A lane begins to store a batch: [`commit`](Self::commit), [`stored_nothing`](Self::stored_nothing)
@@ -205,10 +212,10 @@ impl Cluster {
             }
             Message::Delta(delta) => state.roster.delta(now_ms, delta),
             Message::Snapshot(part) => {
-                is_of_before = part.from < state.own && !state.roster.knows(part.from);
+                is_of_before = part.from < self.own && !state.roster.knows(part.from);
                 state.roster.snapshot(now_ms, part);
             }
-            Message::AskSnapshot { to, .. } => state.is_snapshot_wanted |= to == state.own,
+            Message::AskSnapshot { to, .. } => state.is_snapshot_wanted |= to == self.own,
             Message::Typing { change, .. } => self.bus.typing_elsewhere(&change),
             Message::Mark { mark, .. } => self.bus.mark_elsewhere(&mark),
         }
@@ -223,8 +230,11 @@ impl Cluster {
                 RosterOutput::Change(change) => self.bus.presence_elsewhere(&change),
                 RosterOutput::HubLost(hub) => self.bus.hub_lost(hub),
                 RosterOutput::AskSnapshot(to) => {
-                    let from = state.own;
-                    self.tell(state, &Message::AskSnapshot { from, to });
+                    let message = Message::AskSnapshot { from: self.own, to };
+                    let ways = self.ways(state, &message);
+                    if let Some(bytes) = self.publish(ways, &message) {
+                        self.queue_for_database(state, bytes);
+                    }
                 }
             }
         }
@@ -268,80 +278,93 @@ impl Cluster {
     async fn keep_telling(&self) {
         let mut ticks = tokio::time::interval(TELL_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut own = OwnPresence::new(self.own);
         loop {
             ticks.tick().await;
             if let Some(server_bus) = &self.server_bus {
                 self.metrics.count_bus(&server_bus.bus.counts());
                 self.metrics.bus_up.set(u64::from(server_bus.bus.is_up()));
             }
-            let mut state = self.state();
-            let is_snapshot_wanted = std::mem::take(&mut state.is_snapshot_wanted);
-            let mut own = self.own_presence();
+            let changes = std::mem::take(&mut *self.presence_changes());
+            changes.into_iter().for_each(|change| own.change(change));
             while let Some(delta) = own.next_delta() {
-                self.tell(&mut state, &Message::Delta(delta));
+                self.tell(&Message::Delta(delta));
             }
+            let is_snapshot_wanted = std::mem::take(&mut self.state().is_snapshot_wanted);
             if is_snapshot_wanted {
                 for part in own.snapshot(wall_ms() / 1000) {
-                    self.tell(&mut state, &Message::Snapshot(part));
+                    self.tell(&Message::Snapshot(part));
+                    // There may be many.
+                    tokio::task::yield_now().await;
                 }
             }
-            let presence = own.state();
-            drop(own);
-            if let Some(beat) = state.next_heartbeat(self.clock_ms(), presence) {
-                self.tell(&mut state, &Message::Heartbeat(beat));
+            let beat = self.state().next_heartbeat(self.clock_ms(), self.own, own.state());
+            if let Some(beat) = beat {
+                self.tell(&Message::Heartbeat(beat));
             }
         }
     }
 
-    /// Tells the other servers something: over the bus while it is healthy, and else through the
-    /// database; heartbeats over both then. While there are no others, nobody is told.
-    fn tell(&self, state: &mut State, message: &Message) {
+    /// Tells the other servers something. It is encoded while nothing is locked: parts of snapshots are
+    /// large.
+    fn tell(&self, message: &Message) {
+        let ways = self.ways(&self.state(), message);
+        if let Some(bytes) = self.publish(ways, message) {
+            self.queue_for_database(&mut self.state(), bytes);
+        }
+    }
+
+    /// Which way a message goes to the other servers: over the bus while it is healthy, and else
+    /// through the database; heartbeats over both then. While there are no others, nobody is told.
+    fn ways(&self, state: &State, message: &Message) -> Ways {
         if state.peers.others() == 0 {
-            return;
+            return Ways { bus: false, database: false };
         }
-        let is_healthy = state.peers.is_bus_healthy(self.clock_ms());
-        if let Some(server_bus) = self.server_bus.as_ref().filter(|server_bus| server_bus.bus.is_up()) {
-            // By heartbeats the servers learn that the bus reaches all of them again.
-            if is_healthy || matches!(message, Message::Heartbeat(_)) {
-                server_bus.publish(message);
-            }
-            if is_healthy {
-                return;
-            }
-        }
+        let is_up = self.server_bus.as_ref().is_some_and(|server_bus| server_bus.bus.is_up());
+        let is_healthy = is_up && state.peers.is_bus_healthy(self.clock_ms());
+        // By heartbeats the servers learn that the bus reaches all of them again.
+        let bus = is_healthy || (is_up && matches!(message, Message::Heartbeat(_)));
         let is_for_now = matches!(message, Message::Typing { .. } | Message::Mark { .. });
-        if is_for_now && state.through_database.len() >= FOR_NOW_MAX {
-            // Who is present goes first: what is lost of that brings a whole snapshot.
-            return;
+        // Who is present goes first: what is lost of that brings a whole snapshot.
+        let has_room = !is_for_now || state.through_database.len() < FOR_NOW_MAX;
+        Ways { bus, database: !is_healthy && has_room }
+    }
+
+    /// Publishes a message on the bus, if that is a way of it. Returns its bytes, if it goes through
+    /// the database.
+    fn publish(&self, ways: Ways, message: &Message) -> Option<Vec<u8>> {
+        if let Some(server_bus) = self.server_bus.as_ref().filter(|_| ways.bus) {
+            server_bus.publish(message);
         }
+        ways.database.then(|| encode(message, &self.database_key))
+    }
+
+    /// Has a message go through the database soon.
+    fn queue_for_database(&self, state: &mut State, message: Vec<u8>) {
         if state.through_database.len() >= THROUGH_DATABASE_MAX {
             // What is lost is noticed by the numbers of deltas.
             state.through_database.pop_front();
         }
-        state.through_database.push_back(encode(message, &self.database_key));
+        state.through_database.push_back(message);
         self.wake.notify_one();
     }
 
     /// A client of this server has come to a room or left it.
     pub(crate) fn presence(&self, change: PresenceChange) {
-        self.own_presence().change(change);
+        self.presence_changes().push(change);
     }
 
     /// A user of this server types, or no longer does.
     pub(crate) fn typing(&self, change: TypingChange) {
         if self.has_others() {
-            let mut state = self.state();
-            let from = state.own;
-            self.tell(&mut state, &Message::Typing { from, change });
+            self.tell(&Message::Typing { from: self.own, change });
         }
     }
 
     /// A user of this server has set a mark.
     pub(crate) fn mark(&self, mark: &UserMark) {
         if self.has_others() {
-            let mut state = self.state();
-            let from = state.own;
-            self.tell(&mut state, &Message::Mark { from, mark: mark.clone() });
+            self.tell(&Message::Mark { from: self.own, mark: mark.clone() });
         }
     }
 
@@ -350,9 +373,9 @@ impl Cluster {
         self.has_others.load(Ordering::Relaxed)
     }
 
-    fn own_presence(&self) -> MutexGuard<'_, OwnPresence> {
-        // A panic inside ends the server.
-        self.own_presence.lock().unwrap_or_else(PoisonError::into_inner)
+    fn presence_changes(&self) -> MutexGuard<'_, Vec<PresenceChange>> {
+        // Every change is whole in one statement.
+        self.presence_changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Publishes a commit of this server on the bus, if another server could hear it.
@@ -495,7 +518,7 @@ impl Cluster {
                 }
                 let told = state.newest_control();
                 if let (Some(server_bus), true) = (&self.server_bus, told > told_before) {
-                    server_bus.publish_control(state.own, told);
+                    server_bus.publish_control(self.own, told);
                 }
             }
             Err(error) => {
@@ -637,7 +660,7 @@ impl Cluster {
             _ if controls.is_empty() => Vec::new(),
             Some(own) => std::mem::take(&mut own.commit.changes),
             // A lane publishes the changes that it makes itself.
-            None if at.writer.incarnation == state.own && at.writer.lane == Lane::CONTROL => Vec::new(),
+            None if at.writer.incarnation == self.own && at.writer.lane == Lane::CONTROL => Vec::new(),
             None => read,
         };
         let (mut entries, mut missed) = (Vec::new(), Vec::new());
@@ -686,11 +709,12 @@ impl State {
     fn next_heartbeat(
         &mut self,
         now_ms: u64,
+        from: Incarnation,
         (presence_counter, presence_checksum): (u64, u64),
     ) -> Option<Heartbeat> {
         let beat = self.peers.next_beat(now_ms)?;
         let newest = self.sequencer.own_seen().map(|at| (at.writer.lane, at.n)).collect();
-        Some(Heartbeat { from: self.own, beat, newest, presence_counter, presence_checksum })
+        Some(Heartbeat { from, beat, newest, presence_counter, presence_checksum })
     }
 
     /// Forgets the changes of commits that are taken by now.
