@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use chat_core::Withheld;
+
 use crate::{Incarnation, Lane};
 
 /// What each server tells the others on the bus every 500 ms.
@@ -111,12 +113,30 @@ impl Default for PeersOptions {
 pub enum Standing {
     /// Everything.
     Fine,
-    /// A removal could have been missed: entries of closed rooms wait.
+    /// A removal could have been missed: entries of closed rooms wait, and those of open ones where
+    /// the server knows that it lacks something.
     RemovalsUnknown,
-    /// The server says that it is not ready, too.
+    /// The server says that it is not ready, and entries of all rooms wait.
     NotReady,
     /// The server closes its sockets (1013).
     CloseSockets,
+}
+
+impl Standing {
+    /// What the hubs of the server give out nothing of. Entries come over the bus as long as that works,
+    /// but what has changed in rooms is in the database only.
+    ///
+    /// That an open room was closed may be among the commits that the server lacks, if it knows of such
+    /// ([`Sequencer::is_waiting`](crate::Sequencer::is_waiting)): the others tell of their newest ones
+    /// every 500 ms. Where nobody tells, as of the last commit of a server that was killed, open rooms
+    /// wait from [`NotReady`](Self::NotReady) on.
+    pub fn withheld(self, lacks_commits: bool) -> Withheld {
+        match self {
+            Self::Fine => Withheld::Nothing,
+            Self::RemovalsUnknown if !lacks_commits => Withheld::ClosedRooms,
+            Self::RemovalsUnknown | Self::NotReady | Self::CloseSockets => Withheld::AllRooms,
+        }
+    }
 }
 
 /// How far the clock of this server is from that of the database. Entries have the time of the

@@ -49,7 +49,7 @@ use self::drafts::Drafts;
 use self::drain::Drain;
 #[cfg(test)]
 pub(crate) use self::greeting::frame_max_bytes;
-pub use self::input::{Input, Now, Protocol};
+pub use self::input::{Input, Now, Protocol, Withheld};
 use self::marks::Marks;
 pub use self::options::{HubOptions, RoomCreation};
 use self::pausing::PauseQueues;
@@ -129,8 +129,8 @@ pub struct Hub {
     revocations: Revocations,
     refusals: Refusals,
     drain: Drain,
-    /// See [`Input::RemovalsKnown`].
-    are_removals_known: bool,
+    /// See [`Input::Withhold`].
+    withheld: Withheld,
     /// Activity is to be shown at the end of this turn.
     is_activity_due: bool,
     /// When the last tick was, in milliseconds of the monotonic clock.
@@ -163,7 +163,7 @@ impl Hub {
             revocations: Revocations::default(),
             refusals: Refusals::default(),
             drain: Drain::default(),
-            are_removals_known: true,
+            withheld: Withheld::Nothing,
             is_activity_due: false,
             ticked_ms: 0,
             swept_ms: 0,
@@ -228,7 +228,7 @@ impl Hub {
             Input::Mark(mark) => self.remote_mark(mark, out),
             Input::Typing(change) => self.remote_typing(change),
             Input::HubLost(hub) => self.hub_lost(hub),
-            Input::RemovalsKnown(are_known) => self.know_removals(are_known, out),
+            Input::Withhold(withheld) => self.withhold(withheld, out),
             Input::CloseAll => self.close_all(out),
             Input::Tick => self.tick(out),
             Input::Drain => {

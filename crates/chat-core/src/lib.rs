@@ -82,7 +82,9 @@ pub use history::{
 };
 #[cfg(feature = "planted-bugs")]
 pub use hub::PlantedBug;
-pub use hub::{Hub, HubOptions, Input, Now, Protocol, Rate, RateLimit, RecentLimits, Refusals, RoomCreation};
+pub use hub::{
+    Hub, HubOptions, Input, Now, Protocol, Rate, RateLimit, RecentLimits, Refusals, RoomCreation, Withheld,
+};
 pub use membership::{
     Access, Actor, COUNT_MAX, ChangeFacts, ChangeRefused, Counts, GoneReason, Level, MENTION_ALL_MEMBERS_MAX,
     Membership, Memberships, ROOM_DESCRIPTION_MAX_CHARS, ROOM_TITLE_MAX_CHARS, ReadState, Role, RoomAccess,

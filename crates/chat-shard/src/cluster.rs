@@ -11,7 +11,7 @@ use chat_cluster::{
     Output, OwnPresence, Peers, PeersOptions, Point, Record, Roster, RosterOptions, RosterOutput, Sequencer,
     SequencerOptions, Standing, Writer, decode, encode,
 };
-use chat_core::{Commit, PresenceChange, RoomChange, TypingChange, UserMark};
+use chat_core::{Commit, PresenceChange, RoomChange, TypingChange, UserMark, Withheld};
 use chat_store::{EventLog, FEED_BEAT_MS, FEED_KEPT_MS, Feed};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -69,6 +69,7 @@ struct State {
     through_database: VecDeque<Vec<u8>>,
     /// What the shards know of this server's standing, and what was said of its clock.
     standing: Standing,
+    withheld: Withheld,
     clock: ClockStanding,
 }
 
@@ -116,6 +117,7 @@ impl Cluster {
             is_snapshot_wanted: false,
             through_database: VecDeque::new(),
             standing: Standing::Fine,
+            withheld: Withheld::Nothing,
             clock: ClockStanding::Fine,
         };
         let cluster = Arc::new(Self {
@@ -571,7 +573,8 @@ impl Cluster {
 
     /// Tells the shards if this server may do less than before.
     fn stand_down(&self, state: &mut State) {
-        if state.peers.standing(self.clock_ms()) > state.standing {
+        let standing = state.peers.standing(self.clock_ms());
+        if standing > state.standing || state.withheld(standing) > state.withheld {
             self.stand(state);
         }
     }
@@ -580,11 +583,12 @@ impl Cluster {
     fn stand(&self, state: &mut State) {
         let before = std::mem::replace(&mut state.standing, state.peers.standing(self.clock_ms()));
         let now = state.standing;
+        let withheld = state.withheld(now);
+        if std::mem::replace(&mut state.withheld, withheld) != withheld {
+            self.bus.push_to_all(|| Item::Withhold(withheld));
+        }
         if before == now {
             return;
-        }
-        if (before == Standing::Fine) != (now == Standing::Fine) {
-            self.bus.push_to_all(|| Item::RemovalsKnown(now == Standing::Fine));
         }
         match now {
             Standing::Fine => tracing::info!("what the other servers store is read again"),
@@ -697,6 +701,11 @@ impl State {
     /// What the sequencer asks for now.
     fn outputs(&mut self) -> Vec<Output> {
         std::iter::from_fn(|| self.sequencer.next_output()).collect()
+    }
+
+    /// What the shards give out nothing of, with this standing.
+    fn withheld(&self, standing: Standing) -> Withheld {
+        standing.withheld(self.sequencer.is_waiting())
     }
 
     /// The newest commit of this server that was no batch, as far as it has read its own.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chat_core::{
     Answer, Entry, Missed, PresenceChange, ReadId, Receipt, RoomChange, SessionId, Topic, TypingChange,
-    UserMark, Username,
+    UserMark, Username, Withheld,
 };
 
 use crate::planted::{Planted, planted};
@@ -68,8 +68,8 @@ pub enum Item<C> {
     Typing(TypingChange),
     /// A hub, by its id, is gone, and its users with it.
     HubLost(u32),
-    /// Whether removals by other servers are known here on time.
-    RemovalsKnown(bool),
+    /// Rooms of which nothing is given out from now on.
+    Withhold(Withheld),
     /// All clients have to be closed: this server can do nothing for them for now.
     CloseAll,
     /// The oldest number that the log still keeps of each of these topics.

@@ -106,7 +106,7 @@ impl<A> Turn<A> {
             Item::Mark(mark) => self.step(now, Input::Mark(&mark)),
             Item::Typing(change) => self.step(now, Input::Typing(&change)),
             Item::HubLost(hub) => self.step(now, Input::HubLost(hub)),
-            Item::RemovalsKnown(are_known) => self.step(now, Input::RemovalsKnown(are_known)),
+            Item::Withhold(withheld) => self.step(now, Input::Withhold(withheld)),
             Item::CloseAll => self.step(now, Input::CloseAll),
             Item::Trimmed(topics) => self.step(now, Input::Trimmed(&topics)),
             Item::Revoke(sessions) => {

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use chat_cluster::{
     Control, Delivery, FeedPage, FeedStart, Heartbeat, Incarnation, Lane, Message, OwnPresence, Part, Peers,
     PeersOptions, Point, Record, Roster, RosterOptions, RosterOutput, Sequencer, SequencerOptions, ServerRow,
-    Standing, Writer,
+    Writer,
 };
-use chat_core::{Commit, Entry, PresenceChange, PresenceKind, RoomName, SessionId, Topic, Username};
+use chat_core::{
+    Commit, Entry, PresenceChange, PresenceKind, RoomName, SessionId, Topic, Username, Withheld,
+};
 use chat_shard::Origins;
 
 use crate::oracle::{Check, ensure};
@@ -60,7 +62,7 @@ pub(crate) struct Member {
     /// When the read of the feed was asked for that is under way.
     asked_ms: u64,
     /// What its hubs know of its standing.
-    standing: Standing,
+    withheld: Withheld,
     /// Until then, it is cut off from the bus …
     pub(crate) off_bus_until_ms: u64,
     /// … and from the database.
@@ -180,10 +182,15 @@ impl Member {
             snapshot_ms: now_ms,
             tick_ms: None,
             asked_ms: now_ms,
-            standing: Standing::Fine,
+            withheld: Withheld::Nothing,
             off_bus_until_ms: 0,
             off_database_until_ms: 0,
         }
+    }
+
+    /// What its hubs give out nothing of.
+    fn withheld_at(&self, now_ms: u64) -> Withheld {
+        self.peers.standing(now_ms).withheld(self.sequencer.is_waiting())
     }
 
     pub(crate) fn hub_id(&self, shard: usize, bug: Option<Bug>) -> u32 {
@@ -433,7 +440,7 @@ impl World {
     /// Tells the hubs of a server if it may do less than before.
     fn stand_down(&mut self, node: usize) {
         let member = &self.nodes[node].member;
-        if member.peers.standing(self.now_ms) > member.standing {
+        if member.withheld_at(self.now_ms) > member.withheld {
             self.stand(node);
         }
     }
@@ -441,12 +448,15 @@ impl World {
     /// Tells the hubs of a server what it may do.
     fn stand(&mut self, node: usize) {
         let member = &mut self.nodes[node].member;
-        let now = member.peers.standing(self.now_ms);
-        let before = std::mem::replace(&mut member.standing, now);
-        if (before == Standing::Fine) != (now == Standing::Fine) {
-            self.oracle.count(if now == Standing::Fine { "removals known" } else { "removals unknown" });
+        let now = member.withheld_at(self.now_ms);
+        if std::mem::replace(&mut member.withheld, now) != now {
+            self.oracle.count(match now {
+                Withheld::Nothing => "removals known",
+                Withheld::ClosedRooms => "removals unknown",
+                Withheld::AllRooms => "all rooms wait",
+            });
             for hub in self.hubs_of(node) {
-                self.push(hub, Item::RemovalsKnown(now == Standing::Fine));
+                self.push(hub, Item::Withhold(now));
             }
         }
     }

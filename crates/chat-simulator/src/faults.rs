@@ -50,7 +50,7 @@ impl World {
     fn cut_database(&mut self, node: usize) {
         self.oracle.count("database cut");
         let node = (0..NODES).find(|node| !self.inside_closed_rooms(*node).is_empty()).unwrap_or(node);
-        let until_ms = self.now_ms + self.random.between(10, 9_000);
+        let until_ms = self.now_ms + self.random.between(10, 14_000);
         self.nodes[node].member.off_database_until_ms = until_ms;
         for hub in self.hubs_of(node) {
             self.oracle.cut_off(hub, self.now_ms, until_ms);

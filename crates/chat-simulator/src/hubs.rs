@@ -519,7 +519,7 @@ impl World {
             | Item::Mark(_)
             | Item::Typing(_)
             | Item::HubLost(_)
-            | Item::RemovalsKnown(_)
+            | Item::Withhold(_)
             | Item::CloseAll
             | Item::Trimmed(_)
             | Item::Other(_) => {}

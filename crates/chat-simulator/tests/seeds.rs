@@ -64,6 +64,7 @@ fn everything_happens() {
         "a start that waits",
         "ack again",
         "activity",
+        "all rooms wait",
         "answer late",
         "answer lost",
         "app at the top",

@@ -1,4 +1,5 @@
 use chat_cluster::{ClockStanding, Peers, PeersOptions, ServerRow, Standing};
+use chat_core::Withheld;
 
 use crate::start;
 
@@ -72,6 +73,16 @@ fn an_unreachable_database_stops_a_server_in_steps() {
     assert_eq!(peers.next_standing_ms(60_000), None);
     peers.rows(60_000, &[row(1, 0, 1), row(2, 0, 1)]);
     assert_eq!(peers.standing(60_500), Fine);
+}
+
+#[test]
+fn open_rooms_wait_where_one_may_have_been_closed() {
+    use Standing::{CloseSockets, Fine, NotReady, RemovalsUnknown};
+    let standings = [Fine, RemovalsUnknown, NotReady, CloseSockets];
+    let withheld = |lacks_commits| standings.map(|standing| standing.withheld(lacks_commits));
+    use Withheld::{AllRooms, ClosedRooms, Nothing};
+    assert_eq!(withheld(false), [Nothing, ClosedRooms, AllRooms, AllRooms]);
+    assert_eq!(withheld(true), [Nothing, AllRooms, AllRooms, AllRooms]);
 }
 
 #[test]

@@ -113,9 +113,9 @@ pub enum Input<'a> {
     Typing(&'a TypingChange),
     /// Another hub is lost, before it put out that its clients left.
     HubLost(u32),
-    /// Whether this hub would know by now of a member that another server has removed from a room.
-    /// While it would not, entries of closed rooms wait. A hub begins with `true`.
-    RemovalsKnown(bool),
+    /// What this hub gives out nothing of from now on, as it may not have heard of what another server
+    /// has changed there. A hub begins with [`Withheld::Nothing`].
+    Withhold(Withheld),
     /// All clients are closed, and come back later, perhaps to another server
     /// ([`CloseCode::TryAgainLater`](crate::CloseCode::TryAgainLater)).
     CloseAll,
@@ -146,4 +146,17 @@ pub struct Now {
     pub mono_ms: u64,
     /// Milliseconds since 1970 (UTC), which may jump.
     pub wall_ms: u64,
+}
+
+/// Rooms whose entries wait, as do pages of their history: another server may have taken the right to
+/// read them from somebody who has a client here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Withheld {
+    /// None: this server hears of changes in time.
+    #[default]
+    Nothing,
+    /// Those that are closed, as far as the hub knows: a member may have been removed.
+    ClosedRooms,
+    /// All: an open one may have been closed, too.
+    AllRooms,
 }

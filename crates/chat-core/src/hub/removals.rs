@@ -1,24 +1,29 @@
-//! Closed rooms while this server may have missed that another one has removed a member.
+//! Rooms while this server may have missed that another one has removed a member, or closed a room.
 
 use super::Hub;
 use super::planted::planted;
 use super::rooms::{Knowledge, RoomSlot};
 use crate::outputs::Outputs;
-use crate::{Access, ClientId, CloseCode};
+use crate::{Access, ClientId, CloseCode, Withheld};
 
 impl Hub {
     /// Whether nothing of a room is given out now, as a client in it may be of a user who was
     /// removed.
     pub(super) fn waits_for_removals(&self, slot: RoomSlot) -> bool {
-        let is_closed =
-            || matches!(self.rooms[slot].info(), Knowledge::Info(info) if info.access == Access::Closed);
-        !self.are_removals_known && is_closed() && !planted!(self, RemovalsNotWaitedFor)
+        let waits = match self.withheld {
+            Withheld::Nothing => false,
+            Withheld::ClosedRooms => {
+                matches!(self.rooms[slot].info(), Knowledge::Info(info) if info.access == Access::Closed)
+            }
+            Withheld::AllRooms => true,
+        };
+        waits && !planted!(self, RemovalsNotWaitedFor)
     }
 
-    /// Notes whether removals are known, and has rooms that have waited for them catch up.
-    pub(super) fn know_removals(&mut self, are_known: bool, out: &mut Outputs) {
-        self.are_removals_known = are_known;
-        if !are_known {
+    /// Notes which rooms wait, and has those catch up that do no longer.
+    pub(super) fn withhold(&mut self, withheld: Withheld, out: &mut Outputs) {
+        let before = std::mem::replace(&mut self.withheld, withheld);
+        if before <= withheld {
             return;
         }
         for slot in self.rooms.slots() {

@@ -1,7 +1,7 @@
 //! Rooms with members: who may join, and what becomes of clients when that changes.
 
 use chat_core::{
-    Access, Actor, ClientId, Input, Role, RoomInfo, RoomLooks, RoomName, RoomPatch, WantedChange,
+    Access, Actor, ClientId, Input, Role, RoomInfo, RoomLooks, RoomName, RoomPatch, WantedChange, Withheld,
 };
 use serde_json::json;
 
@@ -449,7 +449,7 @@ fn entries_of_closed_rooms_wait_while_removals_are_not_known() {
     for client in [bob, alice] {
         scenario.join(client, "kitchen");
     }
-    scenario.turn(Input::RemovalsKnown(false));
+    scenario.turn(Input::Withhold(Withheld::ClosedRooms));
     for client in [bob, alice] {
         scenario.frames(client);
     }
@@ -469,12 +469,34 @@ fn entries_of_closed_rooms_wait_while_removals_are_not_known() {
 
     // The read of the feed brings the removal of bob.
     scenario.change(&remove("bob"));
-    scenario.turn(Input::RemovalsKnown(true));
+    scenario.turn(Input::Withhold(Withheld::Nothing));
     assert_eq!(texts(&scenario.frames(bob)), [""; 0]);
     assert_eq!(texts(&scenario.frames(late)), [""; 0]);
     assert_eq!(texts(&scenario.frames(alice)), ["\"1\""]);
     scenario.send_v2(alice, ROOM, "2");
     assert_eq!(texts(&scenario.frames(alice)), ["\"2\""]);
+}
+
+/// Another server may have closed the kitchen, and this one would not know.
+#[test]
+fn entries_of_open_rooms_wait_where_one_may_have_been_closed() {
+    let mut scenario = with_closed_room();
+    create(&mut scenario, "kitchen", Access::Open, &["bob"]);
+    let mut open = |user| {
+        let client = scenario.open_v2(user);
+        scenario.join(client, "kitchen");
+        scenario.frames(client);
+        client
+    };
+    let (alice, carol) = (open("alice"), open("carol"));
+    scenario.turn(Input::Withhold(Withheld::AllRooms));
+    scenario.send_v2(alice, "kitchen", "members only");
+    let messages =
+        |frames: &[serde_json::Value]| frames.iter().filter(|frame| frame["type"] == "message").count();
+    assert_eq!([alice, carol].map(|client| messages(&scenario.frames(client))), [0, 0]);
+    // The removal of members is awaited still, and no longer that of open rooms.
+    scenario.turn(Input::Withhold(Withheld::ClosedRooms));
+    assert_eq!([alice, carol].map(|client| messages(&scenario.frames(client))), [1, 1]);
 }
 
 #[test]

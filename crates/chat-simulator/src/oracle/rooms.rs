@@ -168,7 +168,7 @@ impl Oracle {
 
     /// The same for an entry that has come over the bus: its hub may not know, for a second, that
     /// the user was removed, while its server is cut off from the database. That a room was
-    /// closed is not known there until the server reads again.
+    /// closed is perhaps not known there until the server reads again, or gives out nothing of all rooms.
     pub(super) fn may_get_from_bus(&self, connection: usize, room: &RoomName, seq: u64) -> Check {
         let Connection { hub, user, .. } = &self.connections[connection];
         self.may_get(user, room, seq).or_else(|why| {
@@ -176,10 +176,11 @@ impl Oracle {
             let is_unknown = |since_ms: u64, for_ms: Option<u64>| {
                 let cuts = self.cuts.get(hub).map(Vec::as_slice).unwrap_or_default();
                 cuts.iter().any(|&(from_ms, until_ms)| {
-                    let known_ms = for_ms.map_or(until_ms + LATE_MS, |for_ms| since_ms + for_ms + LATE_MS);
+                    let known_ms =
+                        for_ms.map_or(until_ms.min(from_ms + OPEN_ROOMS_WAIT_MS), |for_ms| since_ms + for_ms);
                     // Changes are some time on their way to a server.
                     (from_ms..=until_ms + CHANGE_MS).contains(&(since_ms + CHANGE_MS))
-                        && self.now_ms <= known_ms
+                        && self.now_ms <= known_ms + LATE_MS
                 })
             };
             let left_ms = there.left_ms.get(user).copied();
@@ -265,6 +266,8 @@ impl Oracle {
 const KNOWN_MS: u64 = 20_000;
 /// A server that has read nothing for so long gives out nothing of closed rooms, in milliseconds.
 const REMOVALS_KNOWN_MS: u64 = 1_000;
+/// … and nothing of all rooms.
+const OPEN_ROOMS_WAIT_MS: u64 = 10_000;
 /// The time from which a server gives something out until a client has it, in milliseconds: a hub takes its
 /// inbox late by 800 at most.
 const LATE_MS: u64 = 1_000;
