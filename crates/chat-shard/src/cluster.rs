@@ -743,3 +743,6 @@ const THROUGH_DATABASE_MAX: usize = 1_024;
 const FOR_NOW_MAX: usize = 64;
 /// Messages that one statement takes.
 const TOLD_AT_ONCE: usize = 16;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -398,4 +398,4 @@ impl Drop for Handle {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,20 +6,35 @@ use chat_core::{
     MessagesFrom, Outcome, Page, PageFrom, PageLimits, ReadState, Receipt, RoomAccess, RoomChange, RoomInfo,
     RoomName, Subscription, UserMark, Username,
 };
-use chat_store::{MemoryStore, MessageReactions, StoreError, StoreFuture};
+use chat_store::{Feed, MemoryStore, MessageReactions, StoreError, StoreFuture};
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::cluster::tests::FakeFeed;
 use crate::shared_inbox::{Item, SharedInbox};
 
 /// The first letter of a room tells its lane. A batch waits for a permit of
 /// its lane; one with the text "lost" fails.
-struct Lanes {
+pub(crate) struct Lanes {
     memory: MemoryStore,
     permits: [Semaphore; 2],
     batches: Mutex<Vec<Vec<String>>>,
     /// So many changes are made, but their answers are lost.
     lost_changes: AtomicUsize,
+    /// What other servers commit.
+    pub(crate) feed: Option<FakeFeed>,
+}
+
+impl Lanes {
+    pub(crate) fn new() -> Self {
+        Self {
+            memory: MemoryStore::default(),
+            permits: [Semaphore::new(0), Semaphore::new(0)],
+            batches: Mutex::default(),
+            lost_changes: AtomicUsize::new(0),
+            feed: None,
+        }
+    }
 }
 
 impl EventLog for Lanes {
@@ -130,6 +145,10 @@ impl EventLog for Lanes {
         self.memory.epoch()
     }
 
+    fn feed(&self) -> Option<&dyn Feed> {
+        self.feed.as_ref().map(|feed| feed as &dyn Feed)
+    }
+
     fn check(&self) -> StoreFuture<'_, ()> {
         self.memory.check()
     }
@@ -149,13 +168,7 @@ impl Writing {
     }
 
     fn start_with(batch_max: usize) -> Self {
-        let permits = [Semaphore::new(0), Semaphore::new(0)];
-        let log = Arc::new(Lanes {
-            memory: MemoryStore::default(),
-            permits,
-            batches: Mutex::default(),
-            lost_changes: AtomicUsize::new(0),
-        });
+        let log = Arc::new(Lanes::new());
         let inboxes: Vec<_> = (0..2).map(|_| Arc::new(SharedInbox::new(1 << 20))).collect();
         let bus = Arc::new(Bus::new(inboxes.clone()));
         let options = ShardOptions { batch_max, ..ShardOptions::default() };
