@@ -176,6 +176,42 @@ scenario("an answer of another sign-in, or of another issuer, signs nobody in", 
   await other.goAway();
 });
 
+scenario("a lost answer leaves nothing behind, and another click signs in", async () => {
+  const someone = await visitor(chat);
+  await someone.page.goto(`${chat}/r/kitchen`);
+  const isLost = async () => {
+    assert.equal(await sentence(someone), "The other server does not answer. Please try again in a moment.");
+    assert.equal((await someone.context.request.get(`${chat}/api/me`)).status(), 401);
+  };
+  const callback = await comingBack(someone, "ida.1");
+  provider.tokensArrive = "none";
+  await someone.page.goto(callback);
+  await isLost();
+  // The provider knows the user by now, and asks nothing.
+  provider.tokensArrive = "half";
+  const comesBack = someone.page.waitForResponse((response) => response.url().startsWith(`${chat}/api/oidc/callback?`));
+  await someone.page.click("#sign-in-elsewhere");
+  await comesBack;
+  await isLost();
+  provider.tokensArrive = "all";
+  await someone.page.click("#sign-in-elsewhere");
+  await someone.isIn();
+  assert.equal(await nameOf(someone), "ida");
+  assert.equal(new URL(someone.page.url()).pathname, "/r/kitchen");
+  assert.equal((await someone.call("GET", "/api/sessions")).sessions.length, 1);
+
+  // The browser has lost that it began.
+  const forgetful = await visitor(chat);
+  await forgetful.page.goto(`${chat}/`);
+  const late = await comingBack(forgetful, "jan.1");
+  await forgetful.context.clearCookies({ name: "oidc" });
+  await forgetful.page.goto(late);
+  assert.match((await sentence(forgetful)) ?? "", /try again/);
+  await forgetful.page.click("#sign-in-elsewhere");
+  await forgetful.isIn();
+  assert.equal(await nameOf(forgetful), "jan");
+});
+
 scenario("who says no, or finds the provider away, is at the door with a sentence", async () => {
   const someone = await visitor(chat);
   await someone.page.goto(`${chat}/`);

@@ -26,6 +26,8 @@ export class OpenIdProvider {
   #provider;
   #signsAs;
   issuer = "";
+  /** Of the answers to codes, which it takes all the same, `"all"`, `"half"` of each, or `"none"` reaches the chat. */
+  tokensArrive = "all";
 
   /**
    * @param {string} chat the address of the chat
@@ -98,6 +100,7 @@ export class OpenIdProvider {
   async #answer(request, response) {
     const provider = this.#provider;
     if (!request.url.startsWith("/interaction/")) {
+      if (request.url === "/token" && this.tokensArrive !== "all") loseAnswer(response, this.tokensArrive === "half");
       provider.callback()(request, response);
       return;
     }
@@ -118,4 +121,17 @@ export class OpenIdProvider {
     grant.addOIDCScope("openid profile email");
     await provider.interactionFinished(request, response, { login: { accountId }, consent: { grantId: await grant.save() } });
   }
+}
+
+/**
+ * Closes the connection in place of an answer, or in the middle of it.
+ * @param {import("node:http").ServerResponse} response
+ * @param {boolean} arrivesHalf
+ */
+function loseAnswer(response, arrivesHalf) {
+  response.end = (body) => {
+    if (arrivesHalf) response.write(body.slice(0, body.length / 2), () => response.destroy());
+    else response.destroy();
+    return response;
+  };
 }
