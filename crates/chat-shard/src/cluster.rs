@@ -60,6 +60,10 @@ struct State {
     answers: BTreeMap<Point, Answers>,
     /// The changes of rooms of commits that were read and are not taken yet.
     changes: BTreeMap<Point, Vec<RoomChange>>,
+    /// Lanes that make a change, and whether an attempt has failed.
+    changing: BTreeMap<usize, bool>,
+    /// Changes that the feed has brought meanwhile, and that may be theirs.
+    own_changes: Vec<RoomChange>,
     is_read_wanted: bool,
     /// Who is present on the other servers.
     roster: Roster,
@@ -112,6 +116,8 @@ impl Cluster {
             peers: Peers::new(0, own, PeersOptions::default()),
             answers: BTreeMap::new(),
             changes: BTreeMap::new(),
+            changing: BTreeMap::new(),
+            own_changes: Vec::new(),
             is_read_wanted: false,
             roster: Roster::new(own, RosterOptions::default()),
             is_snapshot_wanted: false,
@@ -239,6 +245,30 @@ impl Cluster {
                     }
                 }
             }
+        }
+    }
+
+    /// A lane begins to make a change: [`change_failed`](Self::change_failed) any number of times, and
+    /// [`change_ended`](Self::change_ended) follow.
+    pub(crate) fn changing(&self, lane: usize) {
+        self.state().changing.entry(lane).or_default();
+    }
+
+    /// The store has failed: it may have made the change, which the lane repeats. If so, the feed brings
+    /// it to the shards until then, as those who were removed get nothing of what others store.
+    pub(crate) fn change_failed(&self, lane: usize) {
+        let mut state = self.state();
+        state.changing.insert(lane, true);
+        let changes = std::mem::take(&mut state.own_changes);
+        self.bus.deliver(changes, Vec::new());
+    }
+
+    /// A lane has made its change, and shown it to the shards, or has given it up.
+    pub(crate) fn change_ended(&self, lane: usize) {
+        let mut state = self.state();
+        state.changing.remove(&lane);
+        if state.changing.is_empty() {
+            state.own_changes.clear();
         }
     }
 
@@ -663,8 +693,9 @@ impl Cluster {
         let changes = match state.answers.get_mut(&at) {
             _ if controls.is_empty() => Vec::new(),
             Some(own) => std::mem::take(&mut own.commit.changes),
-            // A lane publishes the changes that it makes itself.
-            None if at.writer.incarnation == self.own && at.writer.lane == Lane::CONTROL => Vec::new(),
+            None if at.writer.incarnation == self.own && at.writer.lane == Lane::CONTROL => {
+                state.own_changes(read)
+            }
             None => read,
         };
         let (mut entries, mut missed) = (Vec::new(), Vec::new());
@@ -724,6 +755,18 @@ impl State {
         let beat = self.peers.next_beat(now_ms)?;
         let newest = self.sequencer.own_seen().map(|at| (at.writer.lane, at.n)).collect();
         Some(Heartbeat { from, beat, newest, presence_counter, presence_checksum })
+    }
+
+    /// Of changes of this server that the feed has brought, those that the shards get from there: a lane
+    /// shows what it makes itself, once it knows.
+    fn own_changes(&mut self, changes: Vec<RoomChange>) -> Vec<RoomChange> {
+        if self.changing.values().any(|has_failed| *has_failed) {
+            return changes;
+        }
+        if !self.changing.is_empty() {
+            self.own_changes.extend(changes);
+        }
+        Vec::new()
     }
 
     /// Forgets the changes of commits that are taken by now.

@@ -313,12 +313,18 @@ impl Shared {
     ) {
         let Self { bus, metrics, .. } = self;
         let started = Instant::now();
+        if let Some(cluster) = &self.cluster {
+            cluster.changing(lane);
+        }
         match self.log.change(&change.wanted, change.now_ms).await {
             Ok(result) => {
                 self.queue().changed();
                 let answer = result.map(|changes| bus.publish_changes(&changes));
-                if let (Some(cluster), Ok(())) = (&self.cluster, answer) {
-                    cluster.changed();
+                if let Some(cluster) = &self.cluster {
+                    cluster.change_ended(lane);
+                    if answer.is_ok() {
+                        cluster.changed();
+                    }
                 }
                 metrics.changes.inc_by(u64::from(answer.is_ok()));
                 self.recovered(outage);
@@ -334,6 +340,9 @@ impl Shared {
                 }
                 if is_closed {
                     return self.queue().changed();
+                }
+                if let Some(cluster) = &self.cluster {
+                    cluster.change_failed(lane);
                 }
                 let pause = REPEAT_AFTER.saturating_mul(1 << change.failed.min(10)).min(REPEAT_AFTER_MAX);
                 let failure = self.queue().repeat(lane, change);

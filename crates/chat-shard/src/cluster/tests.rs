@@ -4,8 +4,8 @@
 use std::sync::atomic::AtomicUsize;
 use std::task::Waker;
 
-use chat_cluster::{BusCounts, Channel, FeedPage, FeedStart, Part, ServerRow};
-use chat_core::{Missed, PresenceKind, RoomName, Subscription, Topic, Username};
+use chat_cluster::{BusCounts, Channel, Control, FeedPage, FeedStart, Part, ServerRow};
+use chat_core::{Access, GoneReason, Missed, PresenceKind, RoomName, Subscription, Topic, Username};
 use chat_store::{FeedRead, StoreError, StoreFuture};
 use tokio::time::sleep;
 
@@ -260,4 +260,45 @@ async fn a_server_ends_in_another_epoch() {
     let scene = Scene::start(true, vec![Box::new(|read| read.epoch = "another".to_owned())]);
     pass(100).await;
     assert!(scene.failed.is_cancelled());
+}
+
+/// The store makes a change, and its answer is lost.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_may_be_made_is_read_from_the_feed() {
+    let (room, user) = (kitchen(), Username::known("bob").unwrap());
+    let change = RoomChange::Gone { room, user, reason: GoneReason::Removed, access: Access::Closed, top: 1 };
+    let read_it = |change: &RoomChange| -> ChangeAnswer {
+        let at = Point { writer: Writer { incarnation: server(OWN), lane: Lane::CONTROL }, n: 1 };
+        let (controls, change) = (vec![Control::Room(kitchen())], change.clone());
+        Box::new(move |read| {
+            read.page.records.push(Record { at, parts: Vec::new(), controls });
+            read.changes.insert(at, vec![change]);
+        })
+    };
+    let changes = |scene: &Scene| -> usize {
+        scene.items().iter().filter(|item| matches!(item, Item::Changes(_))).count()
+    };
+    for reads_before_the_failure in [true, false] {
+        let scene = Scene::start(true, Vec::new());
+        pass(100).await;
+        scene.cluster.changing(0);
+        if !reads_before_the_failure {
+            scene.cluster.change_failed(0);
+        }
+        scene.feed().answers.lock().unwrap().push_back(read_it(&change));
+        pass(600).await;
+        assert_eq!(changes(&scene), usize::from(!reads_before_the_failure));
+        if reads_before_the_failure {
+            scene.cluster.change_failed(0);
+            assert_eq!(changes(&scene), 1);
+        }
+        scene.cluster.change_ended(0);
+    }
+    // A change that is made is shown by its lane.
+    let scene = Scene::start(true, Vec::new());
+    scene.cluster.changing(0);
+    scene.feed().answers.lock().unwrap().push_back(read_it(&change));
+    pass(600).await;
+    scene.cluster.change_ended(0);
+    assert_eq!(changes(&scene), 0);
 }
