@@ -11,7 +11,7 @@ use chat_cluster::{
     Output, OwnPresence, Peers, PeersOptions, Point, Record, Roster, RosterOptions, RosterOutput, Sequencer,
     SequencerOptions, Standing, Writer, decode, encode,
 };
-use chat_core::{Commit, PresenceChange, RoomChange, TypingChange, UserMark, Withheld};
+use chat_core::{Commit, PresenceChange, RoomChange, Topic, TypingChange, UserMark, Withheld};
 use chat_store::{EventLog, FEED_BEAT_MS, FEED_KEPT_MS, Feed};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -60,10 +60,8 @@ struct State {
     answers: BTreeMap<Point, Answers>,
     /// The changes of rooms of commits that were read and are not taken yet.
     changes: BTreeMap<Point, Vec<RoomChange>>,
-    /// Lanes that make a change, and whether an attempt has failed.
-    changing: BTreeMap<usize, bool>,
-    /// Changes that the feed has brought meanwhile, and that may be theirs.
-    own_changes: Vec<RoomChange>,
+    /// The changes that lanes make now.
+    changing: BTreeMap<usize, OwnChange>,
     is_read_wanted: bool,
     /// Who is present on the other servers.
     roster: Roster,
@@ -93,6 +91,18 @@ struct Ways {
     database: bool,
 }
 
+/// A change that a lane makes. The store may have made it for some time before the lane knows.
+#[derive(Default)]
+struct OwnChange {
+    since_ms: u64,
+    /// An answer is lost, or late: the shards get from the feed what the lane changes.
+    is_doubtful: bool,
+    /// The lane shows nothing more of it: the next read of the feed ends it.
+    is_over: bool,
+    /// What the feed has brought of the lane.
+    read: Vec<RoomChange>,
+}
+
 struct Answers {
     commit: Commit,
     origins: Origins,
@@ -117,7 +127,6 @@ impl Cluster {
             answers: BTreeMap::new(),
             changes: BTreeMap::new(),
             changing: BTreeMap::new(),
-            own_changes: Vec::new(),
             is_read_wanted: false,
             roster: Roster::new(own, RosterOptions::default()),
             is_snapshot_wanted: false,
@@ -248,27 +257,42 @@ impl Cluster {
         }
     }
 
-    /// A lane begins to make a change: [`change_failed`](Self::change_failed) any number of times, and
-    /// [`change_ended`](Self::change_ended) follow.
+    /// A lane begins to make a change, or repeats it: [`change_failed`](Self::change_failed),
+    /// [`change_made`](Self::change_made) or [`change_refused`](Self::change_refused) follows.
     pub(crate) fn changing(&self, lane: usize) {
-        self.state().changing.entry(lane).or_default();
+        let since_ms = self.clock_ms();
+        let mut state = self.state();
+        let change = state.changing.entry(lane).or_insert(OwnChange { since_ms, ..OwnChange::default() });
+        change.is_over = false;
     }
 
     /// The store has failed: it may have made the change, which the lane repeats. If so, the feed brings
     /// it to the shards until then, as those who were removed get nothing of what others store.
     pub(crate) fn change_failed(&self, lane: usize) {
-        let mut state = self.state();
-        state.changing.insert(lane, true);
-        let changes = std::mem::take(&mut state.own_changes);
-        self.bus.deliver(changes, Vec::new());
+        self.doubt(&mut self.state(), |of, _| of == lane);
     }
 
-    /// A lane has made its change, and shown it to the shards, or has given it up.
-    pub(crate) fn change_ended(&self, lane: usize) {
+    /// A lane has made its change, and shown it to the shards.
+    pub(crate) fn change_made(&self, lane: usize) {
+        self.state().changing.remove(&lane);
+    }
+
+    /// The store has refused a change, perhaps after an attempt whose answer was lost.
+    pub(crate) fn change_refused(&self, lane: usize) {
         let mut state = self.state();
-        state.changing.remove(&lane);
-        if state.changing.is_empty() {
-            state.own_changes.clear();
+        self.doubt(&mut state, |of, _| of == lane);
+        if let Some(change) = state.changing.get_mut(&lane) {
+            change.is_over = true;
+        }
+    }
+
+    /// Shows what the feed has brought of some lanes' changes, and will bring.
+    fn doubt(&self, state: &mut State, is_meant: impl Fn(usize, &OwnChange) -> bool) {
+        for (&lane, change) in &mut state.changing {
+            if is_meant(lane, change) {
+                change.is_doubtful = true;
+                self.bus.deliver(std::mem::take(&mut change.read), Vec::new());
+            }
         }
     }
 
@@ -518,6 +542,8 @@ impl Cluster {
 
     async fn read(&self, feed: &dyn Feed, seen: &[Point]) {
         let asked_ms = self.clock_ms();
+        let is_over = |(&lane, change): (&usize, &OwnChange)| change.is_over.then_some(lane);
+        let over: Vec<usize> = self.state().changing.iter().filter_map(is_over).collect();
         let read = feed.after(seen).await;
         self.metrics.feed_reads.inc();
         let now_ms = self.clock_ms();
@@ -571,7 +597,9 @@ impl Cluster {
         // Removals that were read are in the inboxes by now.
         if is_answered {
             self.stand(&mut state);
+            state.changing.retain(|lane, change| !change.is_over || !over.contains(lane));
         }
+        self.doubt(&mut state, |_, change| change.since_ms + LATE_CHANGE_MS <= now_ms);
     }
 
     /// Whether this server should get no new clients, though its store may work.
@@ -694,7 +722,7 @@ impl Cluster {
             _ if controls.is_empty() => Vec::new(),
             Some(own) => std::mem::take(&mut own.commit.changes),
             None if at.writer.incarnation == self.own && at.writer.lane == Lane::CONTROL => {
-                state.own_changes(read)
+                self.own_changes(state, read)
             }
             None => read,
         };
@@ -707,6 +735,21 @@ impl Cluster {
         }
         self.bus.deliver(changes, entries);
         missed.iter().for_each(|missed| self.bus.miss(missed));
+    }
+
+    /// Of changes of this server that the feed has brought, those that the shards get from there: a lane
+    /// shows what it makes itself, once it knows.
+    fn own_changes(&self, state: &mut State, changes: Vec<RoomChange>) -> Vec<RoomChange> {
+        let mut shown = Vec::new();
+        for change in changes {
+            let lane = self.log.lane(&Topic::Room(change.room().clone()));
+            match state.changing.get_mut(&lane) {
+                Some(OwnChange { is_doubtful: true, .. }) => shown.push(change),
+                Some(made) => made.read.push(change),
+                None => {}
+            }
+        }
+        shown
     }
 
     /// Milliseconds since this was made.
@@ -724,6 +767,9 @@ impl Cluster {
 fn numbered(lane: usize) -> Lane {
     u16::try_from(lane).map_or(Lane::CONTROL, Lane)
 }
+
+/// The time after which a change may be made, and its answer lost.
+const LATE_CHANGE_MS: u64 = 500;
 
 /// How often a server that has done all that it does without its database looks whether that is over.
 const STANDING_EVERY: Duration = Duration::from_secs(1);
@@ -755,18 +801,6 @@ impl State {
         let beat = self.peers.next_beat(now_ms)?;
         let newest = self.sequencer.own_seen().map(|at| (at.writer.lane, at.n)).collect();
         Some(Heartbeat { from, beat, newest, presence_counter, presence_checksum })
-    }
-
-    /// Of changes of this server that the feed has brought, those that the shards get from there: a lane
-    /// shows what it makes itself, once it knows.
-    fn own_changes(&mut self, changes: Vec<RoomChange>) -> Vec<RoomChange> {
-        if self.changing.values().any(|has_failed| *has_failed) {
-            return changes;
-        }
-        if !self.changing.is_empty() {
-            self.own_changes.extend(changes);
-        }
-        Vec::new()
     }
 
     /// Forgets the changes of commits that are taken by now.

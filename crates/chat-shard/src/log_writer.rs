@@ -321,9 +321,12 @@ impl Shared {
                 self.queue().changed();
                 let answer = result.map(|changes| bus.publish_changes(&changes));
                 if let Some(cluster) = &self.cluster {
-                    cluster.change_ended(lane);
-                    if answer.is_ok() {
-                        cluster.changed();
+                    match answer {
+                        Ok(()) => {
+                            cluster.change_made(lane);
+                            cluster.changed();
+                        }
+                        Err(_) => cluster.change_refused(lane),
                     }
                 }
                 metrics.changes.inc_by(u64::from(answer.is_ok()));

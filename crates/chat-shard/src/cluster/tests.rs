@@ -262,43 +262,74 @@ async fn a_server_ends_in_another_epoch() {
     assert!(scene.failed.is_cancelled());
 }
 
-/// The store makes a change, and its answer is lost.
+/// The store makes a change, and its answer is lost, or late.
 #[tokio::test(start_paused = true)]
 async fn a_change_that_may_be_made_is_read_from_the_feed() {
-    let (room, user) = (kitchen(), Username::known("bob").unwrap());
-    let change = RoomChange::Gone { room, user, reason: GoneReason::Removed, access: Access::Closed, top: 1 };
-    let read_it = |change: &RoomChange| -> ChangeAnswer {
+    /// What the lane learns 100 ms after it has begun, and whether the shards get the change from the
+    /// feed then.
+    #[derive(Clone, Copy)]
+    enum Learns {
+        Made,
+        Failed,
+        Refused,
+        Nothing,
+    }
+    let read_it = || -> ChangeAnswer {
         let at = Point { writer: Writer { incarnation: server(OWN), lane: Lane::CONTROL }, n: 1 };
-        let (controls, change) = (vec![Control::Room(kitchen())], change.clone());
+        let (room, user, reason) = (kitchen(), Username::known("bob").unwrap(), GoneReason::Removed);
+        let change = RoomChange::Gone { room, user, reason, access: Access::Closed, top: 1 };
         Box::new(move |read| {
-            read.page.records.push(Record { at, parts: Vec::new(), controls });
+            read.page.records.push(Record {
+                at,
+                parts: Vec::new(),
+                controls: vec![Control::Room(kitchen())],
+            });
             read.changes.insert(at, vec![change]);
         })
     };
-    let changes = |scene: &Scene| -> usize {
-        scene.items().iter().filter(|item| matches!(item, Item::Changes(_))).count()
-    };
-    for reads_before_the_failure in [true, false] {
-        let scene = Scene::start(true, Vec::new());
-        pass(100).await;
-        scene.cluster.changing(0);
-        if !reads_before_the_failure {
-            scene.cluster.change_failed(0);
+    for (learns, is_shown) in
+        [(Learns::Made, false), (Learns::Failed, true), (Learns::Refused, true), (Learns::Nothing, true)]
+    {
+        for reads_before in [true, false] {
+            let scene = Scene::start(true, Vec::new());
+            pass(100).await;
+            let lane = scene.log.lane(&Topic::Room(kitchen()));
+            let shows = |count: usize| {
+                let items = scene.items();
+                assert_eq!(items.iter().filter(|item| matches!(item, Item::Changes(_))).count(), count);
+            };
+            let read = || async {
+                scene.feed().answers.lock().unwrap().push_back(read_it());
+                // It is told that there is something to read.
+                scene.cluster.changed();
+                pass(50).await;
+            };
+            scene.cluster.changing(lane);
+            // Of another lane, which knows nothing of this one.
+            scene.cluster.changing(lane + 1);
+            scene.cluster.change_failed(lane + 1);
+            if reads_before {
+                read().await;
+                shows(0);
+            }
+            pass(50).await;
+            match learns {
+                Learns::Made => scene.cluster.change_made(lane),
+                Learns::Failed => scene.cluster.change_failed(lane),
+                Learns::Refused => scene.cluster.change_refused(lane),
+                Learns::Nothing => pass(1_000).await,
+            }
+            if !reads_before {
+                shows(0);
+                read().await;
+            }
+            shows(usize::from(is_shown));
+            if matches!(learns, Learns::Refused) {
+                // Another read has ended it.
+                scene.cluster.changed();
+                pass(600).await;
+                assert_eq!(scene.cluster.state().changing.keys().collect::<Vec<_>>(), [&(lane + 1)]);
+            }
         }
-        scene.feed().answers.lock().unwrap().push_back(read_it(&change));
-        pass(600).await;
-        assert_eq!(changes(&scene), usize::from(!reads_before_the_failure));
-        if reads_before_the_failure {
-            scene.cluster.change_failed(0);
-            assert_eq!(changes(&scene), 1);
-        }
-        scene.cluster.change_ended(0);
     }
-    // A change that is made is shown by its lane.
-    let scene = Scene::start(true, Vec::new());
-    scene.cluster.changing(0);
-    scene.feed().answers.lock().unwrap().push_back(read_it(&change));
-    pass(600).await;
-    scene.cluster.change_ended(0);
-    assert_eq!(changes(&scene), 0);
 }
