@@ -269,7 +269,8 @@ fn options(random: &mut Rng, topics_side_by_side: bool) -> HubOptions {
         page_bytes: random.size(1_000, 8_000),
         reads_max: random.size(2, 6),
         room_idle_ms: random.between(0, 5_000),
-        conversation_idle_ms: random.between(6_000, 15_000),
+        // A server is cut off from the database for up to 14 s.
+        conversation_idle_ms: random.between(25_000, 40_000),
         drain_spread_per_client_ms: random.between(0, 200),
         change_rules: ChangeRules {
             edit_ms: random.chance(300).then(|| random.between(500, 8_000)),

@@ -150,7 +150,9 @@ pub struct HubOptions {
     /// A room without clients is forgotten after this, in milliseconds.
     pub room_idle_ms: u64,
     /// A private conversation without a new entry is forgotten after this, in
-    /// milliseconds.
+    /// milliseconds. An entry of which the hub hears after that, though it has read it from the log
+    /// before, is delivered again: among several servers, this is to be as long as one may be behind
+    /// the others.
     pub conversation_idle_ms: u64,
     /// A revoked session is remembered for this long, in milliseconds: longer
     /// than an upgrade may take.
