@@ -292,6 +292,11 @@ impl World {
                 continue;
             }
             for hub in self.hubs_of(node) {
+                if self.hubs[hub].takes_inbox {
+                    // The end of the session may be among what it takes.
+                    waits = true;
+                    continue;
+                }
                 for socket in self.sockets_of(hub) {
                     let there = &self.sockets[socket];
                     ensure(there.session != *session || there.closed_by_hub, || {
