@@ -358,6 +358,19 @@ impl Sequencer {
         self.unsettled.values_mut().filter(|awaits| **awaits == from).for_each(|awaits| *awaits = to);
     }
 
+    /// Another server of the database has taken over: to be called before the first page that was
+    /// read there is given to [`feed`](Self::feed). What waits behind a gap is dropped. It was not looked
+    /// for, as it was not taken, and may be lost; what is not lost, the feed brings.
+    pub fn failed_over(&mut self) {
+        if planted!(self.planted, EarlyOfBefore) {
+            return;
+        }
+        for record in std::mem::take(&mut self.early).into_values() {
+            self.waiting.remove(&record.parts);
+        }
+        self.told.clear();
+    }
+
     /// The feed could not be read.
     pub fn feed_failed(&mut self, now_ms: u64) {
         self.read = Read::None;

@@ -63,6 +63,8 @@ struct State {
     /// The changes that lanes make now.
     changing: BTreeMap<usize, OwnChange>,
     is_read_wanted: bool,
+    /// The timeline of the last read.
+    timeline: Option<u32>,
     /// Who is present on the other servers.
     roster: Roster,
     /// Another server has asked who is present here.
@@ -128,6 +130,7 @@ impl Cluster {
             changes: BTreeMap::new(),
             changing: BTreeMap::new(),
             is_read_wanted: false,
+            timeline: None,
             roster: Roster::new(own, RosterOptions::default()),
             is_snapshot_wanted: false,
             through_database: VecDeque::new(),
@@ -570,6 +573,9 @@ impl Cluster {
                 self.compare_clocks(&mut state, feed.now_ms());
                 state.changes.extend(read.changes);
                 messages = read.messages;
+                if state.timeline.replace(read.timeline).is_some_and(|before| before != read.timeline) {
+                    state.sequencer.failed_over();
+                }
                 state.sequencer.feed(now_ms, read.page);
                 if read.has_more_messages {
                     state.sequencer.read_now();

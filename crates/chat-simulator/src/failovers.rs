@@ -77,6 +77,8 @@ struct Server {
     wants_read: bool,
     read: Option<Read>,
     polled_ms: u64,
+    /// The timeline of the last answer.
+    timeline: u32,
     /// Until then it is frozen …
     frozen_until_ms: u64,
     /// … or cut off from the database.
@@ -166,6 +168,7 @@ impl Database {
             wants_read: false,
             read: None,
             polled_ms: now_ms,
+            timeline: self.timeline,
             frozen_until_ms: 0,
             cut_until_ms: 0,
             down_until_ms: None,
@@ -479,6 +482,9 @@ impl Failovers {
             if there.failover.may_append(timeline) {
                 row.opened = timeline;
             }
+        }
+        if std::mem::replace(&mut there.timeline, timeline) != timeline {
+            there.sequencer.failed_over();
         }
         there.sequencer.feed(now_ms, page);
         self.perform(server)

@@ -53,6 +53,9 @@ pub struct FeedRead {
     pub has_more_messages: bool,
     /// The table of servers.
     pub servers: Vec<ServerRow>,
+    /// The timeline of the database server: another one than before means that a standby has taken
+    /// over.
+    pub timeline: u32,
     /// The epoch: another one than before means that the numbers have started anew.
     pub epoch: String,
 }

@@ -93,6 +93,21 @@ fn what_the_bus_loses_is_read_after_a_while() {
 }
 
 #[test]
+fn what_waits_at_a_failover_is_read_again() {
+    let mut server = server();
+    let records = [1, 2].map(|_| server.database.commit(writer(2, 0), &[(room("tea"), 1)]));
+    assert_eq!(server.bus(&records[1]), NOTHING);
+    server.sequencer.told(0, point(2, 0, 3));
+    server.sequencer.failed_over();
+    assert!(!server.sequencer.is_waiting());
+    // The second one is lost with the old primary.
+    server.database.rows.remove(&records[1].at);
+    server.sequencer.read_now();
+    assert_eq!(server.outputs(), ["read"]);
+    assert_eq!(server.read(), ["room 1-1"]);
+}
+
+#[test]
 fn a_heartbeat_tells_of_a_lost_last_record() {
     let mut server = server();
     server.database.commit(writer(2, 0), &[(room("tea"), 1)]);

@@ -243,14 +243,15 @@ impl Feed for PostgresFeed {
                 self.keep(connection);
                 Ok(answer)
             };
-            let (row, epoch, servers) = self.in_time(reading).await?;
+            let (row, timeline, epoch, servers) = self.in_time(reading).await?;
             let db_ms = row.number(1)?;
             *self.clock() = Clock { db_ms, asked };
             let messages =
                 row.try_get(4).map_err(|_| StoreError::Damaged { what: "the messages of servers" })?;
             self.message.fetch_max(row.integer(5)?, Ordering::Relaxed);
             let has_more_messages = row.integer(8)? >= MESSAGES_AT_ONCE;
-            let mut read = FeedRead { servers, epoch, messages, has_more_messages, ..FeedRead::default() };
+            let mut read =
+                FeedRead { servers, timeline, epoch, messages, has_more_messages, ..FeedRead::default() };
             read.page.servers = read.servers.iter().map(|row| row.incarnation).collect();
             read.page.db_ms = db_ms;
             read.page.is_whole = true;
@@ -277,7 +278,7 @@ impl PostgresFeed {
         connection: &mut PgConnection,
         writers: &[i64],
         numbers: &[i64],
-    ) -> Result<(PgRow, String, Vec<ServerRow>), Failure> {
+    ) -> Result<(PgRow, u32, String, Vec<ServerRow>), Failure> {
         let looked = self.gate.looked().map_or(0, i64::from);
         let read = sqlx::query(AFTER).bind(writers).bind(numbers).bind(PAGE_ROWS as i64 + 1);
         let message = self.message.load(Ordering::Relaxed);
@@ -306,7 +307,7 @@ impl PostgresFeed {
         if own.is_some_and(|row| row.opened != timeline) && self.gate.may_append(timeline) {
             sqlx::query(OPENED).bind(self.id()).bind(i64::from(timeline)).execute(&mut *connection).await?;
         }
-        Ok((row, epoch, servers))
+        Ok((row, timeline, epoch, servers))
     }
 
     /// Adds a row of the feed to an answer.
