@@ -19,8 +19,6 @@ pub enum PlantedBug {
     StaleDeltaAfterSnapshot,
     /// Snapshots are told to hubs without a comparison with what they know.
     SnapshotUncompared,
-    /// After a failover, records that were not looked for, as they came behind a gap, are kept.
-    EarlyOfBefore,
     /// After a failover, nobody looks for the newest commits.
     NewestNotLookedFor,
     /// A lane appends on a new timeline before the other servers have looked.

@@ -362,9 +362,6 @@ impl Sequencer {
     /// read there is given to [`feed`](Self::feed). What waits behind a gap is dropped. It was not looked
     /// for, as it was not taken, and may be lost; what is not lost, the feed brings.
     pub fn failed_over(&mut self) {
-        if planted!(self.planted, EarlyOfBefore) {
-            return;
-        }
         for record in std::mem::take(&mut self.early).into_values() {
             self.waiting.remove(&record.parts);
         }

@@ -70,7 +70,6 @@ mod between_servers {
         that_tell_snapshots_uncompared: Bug::Cluster(PlantedBug::SnapshotUncompared),
         that_go_back_to_an_older_presence: Bug::Cluster(PlantedBug::StaleDeltaAfterSnapshot),
         that_do_not_look_for_the_newest_commits: Bug::Cluster(PlantedBug::NewestNotLookedFor),
-        that_keep_what_they_have_not_looked_for: Bug::Cluster(PlantedBug::EarlyOfBefore),
         that_append_before_the_others_have_looked: Bug::Cluster(PlantedBug::NoBarrier),
     }
 }
