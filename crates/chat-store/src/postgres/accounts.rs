@@ -450,6 +450,8 @@ pub(super) const CREATE_USER: &str = r#"WITH known AS (
          DELETE FROM webhooks WHERE username = (SELECT made.username COLLATE "C" FROM made)),
      old_link AS (
          DELETE FROM password_links WHERE username = (SELECT made.username COLLATE "C" FROM made)),
+     old_subject AS (
+         DELETE FROM subjects WHERE username = (SELECT made.username COLLATE "C" FROM made)),
      old_ban AS (
          DELETE FROM bans WHERE $8 AND username = (SELECT made.username COLLATE "C" FROM made)),
      old_invites AS (

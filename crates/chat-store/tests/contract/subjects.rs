@@ -10,6 +10,7 @@ every_store! {
     of_first_sign_ins_at_once_one_makes_the_account,
     a_removed_account_is_nobodys,
     an_account_that_another_program_removed_is_nobodys,
+    a_name_that_is_given_again_is_of_no_subject,
     a_subject_may_be_an_administrator,
 }
 
@@ -97,6 +98,20 @@ async fn an_account_that_another_program_removed_is_nobodys(store: TestStore) {
     let again = register(&store, "guest 2", subject("1")).await;
     assert!(matches!(again, Err(StoreError::NameTaken)), "{again:?}");
     assert_eq!(store.users.count_users().await.unwrap(), 1);
+}
+
+/// The operator gives the name of an account that another program has removed to somebody else.
+async fn a_name_that_is_given_again_is_of_no_subject(store: TestStore) {
+    if !store.is_kept() {
+        return;
+    }
+    assert!(register(&store, "alice", subject("1")).await.unwrap());
+    store.run_sql("DELETE FROM users WHERE username = 'alice'").await;
+    let (user, password_hash) = (name("alice"), "a hash".to_owned());
+    let alice = NewUser { name: user, password_hash, avatar: None, created_at_ms: 2_000 };
+    store.users.recreate_user(&alice).await.unwrap();
+    assert_eq!(account_of(&store, subject("1")).await, None);
+    assert!(register(&store, "guest", subject("1")).await.unwrap());
 }
 
 async fn a_subject_may_be_an_administrator(store: TestStore) {
