@@ -1,4 +1,4 @@
-//! What is counted.
+//! The operations whose instructions are counted.
 
 mod connect;
 mod delivery;

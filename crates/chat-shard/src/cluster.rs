@@ -42,7 +42,7 @@ pub(crate) struct Cluster {
     metrics: ClusterMetrics,
     started: Instant,
     own: Incarnation,
-    /// Who has come to rooms of this server and left them since the others were told.
+    /// Users who have come to rooms of this server or left them since the other servers were told.
     presence_changes: Mutex<Vec<PresenceChange>>,
     /// Whether other servers live.
     has_others: AtomicBool,
@@ -384,7 +384,7 @@ impl Cluster {
         // By heartbeats the servers learn that the bus reaches all of them again.
         let bus = is_healthy || (is_up && matches!(message, Message::Heartbeat(_)));
         let is_for_now = matches!(message, Message::Typing { .. } | Message::Mark { .. });
-        // Who is present goes first: what is lost of that brings a whole snapshot.
+        // Messages about presence go first: one that is lost causes a whole snapshot.
         let has_room = !is_for_now || state.through_database.len() < FOR_NOW_MAX;
         Ways { bus, database: !is_healthy && has_room }
     }

@@ -25,7 +25,7 @@ pub(super) fn connect(times: u32) -> Result<u64, Box<dyn Error>> {
             chat.store(&room, &users[1])?;
         }
     }
-    // What is counted is a whole `hello`.
+    // The count is that of a whole `hello`.
     let hello = chat.sent_by(|chat| open_and_close(chat, &users[0]));
     if !hello.contains(r#""type":"hello""#) || hello.matches(r#""room":"#).count() != ROOMS {
         return Err(format!("no hello with {ROOMS} rooms: {hello}").into());

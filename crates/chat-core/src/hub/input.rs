@@ -155,7 +155,7 @@ pub enum Withheld {
     /// None: this server hears of changes in time.
     #[default]
     Nothing,
-    /// Those that are closed, as far as the hub knows: a member may have been removed.
+    /// Entries of rooms that are closed, as far as the hub knows: a member may have been removed.
     ClosedRooms,
     /// All: an open one may have been closed, too.
     AllRooms,

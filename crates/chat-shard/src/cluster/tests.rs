@@ -191,7 +191,7 @@ async fn a_read_that_is_full_of_messages_is_followed_by_another_at_once() {
     pass(100).await;
     let reads = scene.feed().reads.load(Ordering::Relaxed);
     scene.feed().answers.lock().unwrap().extend([full(), full()]);
-    // Of the polls every 500 ms, one comes.
+    // One poll falls into this time, as they come every 500 ms.
     pass(500).await;
     assert_eq!(scene.feed().reads.load(Ordering::Relaxed), reads + 3);
 }
