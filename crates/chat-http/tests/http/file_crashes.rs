@@ -113,7 +113,6 @@ impl Running {
             .env(LIFETIME, lifetime.as_millis().to_string())
             .env("CHAT_TEST_CRASH_AT", crash_at)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
@@ -171,6 +170,23 @@ impl Running {
         Wire::over(stream)
     }
 
+    /// Waits until the server has so many objects, and its metrics have this line. Returns whether
+    /// that came about.
+    async fn has_objects(&self, place: &Place, count: usize, line: &str) -> bool {
+        let line = format!("\n{line}\n");
+        let waiting = async {
+            loop {
+                let metrics = self.call("GET", "/metrics", &[], b"").await.unwrap();
+                let is_counted = String::from_utf8(metrics.body).unwrap().contains(&line);
+                if is_counted && objects(&place.files()) == count {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.is_ok()
+    }
+
     /// Ends the process, as a crash does.
     async fn kill(mut self) {
         self.process.kill().await.unwrap();
@@ -195,20 +211,10 @@ async fn after_a_sweep(place: &Place, cookie: &str, kept: &[Value]) {
     let running = Running::start(place, "", Duration::ZERO).await;
     // The records go after the objects; then they are counted.
     let counted = match kept.len() {
-        0 => "\nchat_files_deleted_total 1\n".to_owned(),
-        kept => format!("\nchat_files {kept}\n"),
+        0 => "chat_files_deleted_total 1".to_owned(),
+        kept => format!("chat_files {kept}"),
     };
-    let swept = async {
-        loop {
-            let metrics = running.call("GET", "/metrics", &[], b"").await.unwrap();
-            let is_counted = String::from_utf8(metrics.body).unwrap().contains(&counted);
-            if is_counted && objects(&place.files()) == kept.len() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let is_swept = tokio::time::timeout(Duration::from_secs(30), swept).await.is_ok();
+    let is_swept = running.has_objects(place, kept.len(), &counted).await;
     for file in kept {
         let reply = running.get(cookie, file).await;
         assert_eq!((reply.status, json!(reply.body.len())), (200, file["size"].clone()));
@@ -271,6 +277,8 @@ async fn nothing_is_lost(new_place: fn() -> Option<Place>) {
             json!({ "type": "private", "to": "bob", "text": "", "files": [file["id"]], "nonce": nonce });
         socket.send(&send).await;
         let seq = socket.next_of("ack").await["seq"].clone();
+        // What the deletion before has left is gone: the next server would end at that one.
+        assert!(running.has_objects(&place, 2, "chat_files 2").await, "{step}");
         running.kill().await;
 
         let running = Running::start(&place, step, DAY).await;

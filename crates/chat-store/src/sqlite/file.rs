@@ -18,8 +18,20 @@ pub(crate) struct DatabaseFile {
     options: SqliteConnectOptions,
     busy_timeout: Duration,
     synchronous: SqliteSynchronous,
-    /// Held, never read: the system releases it with the process, however that ends.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// The lock of a file. The system releases it with the process, however that ends.
+struct Lock(File);
+
+impl Drop for Lock {
+    /// A process that another thread is starting at this moment has a copy of each open file
+    /// until its program runs. The lock belongs to all copies: closing this one would leave it.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the lock of a database was not released");
+        }
+    }
 }
 
 impl DatabaseFile {
@@ -57,7 +69,7 @@ impl DatabaseFile {
             .busy_timeout(busy_timeout)
             .disable_statement_logging();
         // With NORMAL, a power failure loses acknowledged commits.
-        Ok(Self { path, options, busy_timeout, synchronous: SqliteSynchronous::Full, _lock: lock })
+        Ok(Self { path, options, busy_timeout, synchronous: SqliteSynchronous::Full, _lock: Lock(lock) })
     }
 
     /// The same for a file that can be made anew: a power failure may lose its last commits,
@@ -152,5 +164,22 @@ fn resolved(path: &Path) -> Result<PathBuf, StoreError> {
     match folder(path).canonicalize() {
         Ok(folder) => Ok(folder.join(name)),
         Err(source) => Err(StoreError::cannot_open(path.display(), format!("its folder: {source}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_released_can_be_claimed_while_a_process_is_being_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chat.db");
+        let claimed = DatabaseFile::claim(&path).unwrap();
+        let copy_of_the_child = claimed._lock.0.try_clone().unwrap();
+        assert!(matches!(DatabaseFile::claim(&path), Err(StoreError::InUse { .. })));
+        drop(claimed);
+        DatabaseFile::claim(&path).unwrap();
+        drop(copy_of_the_child);
     }
 }
