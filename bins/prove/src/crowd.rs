@@ -200,6 +200,7 @@ impl Crowd {
         {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        tokio::time::sleep(MARKS_SENT).await;
         self.phase.send_replace(Phase::Stop);
         let mut ledger = Ledger::default();
         for client in self.clients {
@@ -313,7 +314,9 @@ fn room(number: usize) -> String {
     format!("room {number}")
 }
 
+/// How long a client keeps a mark for itself, and longer.
+const MARKS_SENT: Duration = Duration::from_secs(1);
 /// How long it takes until a mark is kept: 2 s, and some time for a busy machine.
-const MARKS_KEPT: Duration = Duration::from_millis(2_500);
+const MARKS_KEPT: Duration = Duration::from_secs(6);
 /// How long it takes until the last messages of v1 are stored or lost.
 const V1_ENDS: Duration = Duration::from_millis(500);

@@ -67,8 +67,7 @@ mod tests {
 
     use super::*;
 
-    /// Time passes as soon as nobody has anything to do but to wait for it.
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_lost_answer_is_an_error_in_time_and_the_code_is_sent_once() {
         let half = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"id_token\":";
         for (what, sent) in [("silence", None), ("the end", Some("")), ("half an answer", Some(half))] {
@@ -93,9 +92,15 @@ mod tests {
                 }
             });
             let request = OidcRequest { url, authorization: None, form: Some("code=one".to_owned()) };
-            let answered = answer(client().unwrap(), request);
+            let answered = tokio::spawn(answer(client().unwrap(), request));
+            while asked.load(Ordering::Relaxed) == 0 && !answered.is_finished() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            // From now on, time passes as soon as nobody has anything to do but to wait for it.
+            tokio::time::pause();
             let answered = tokio::time::timeout(Duration::from_secs(60), answered).await;
-            assert!(answered.expect("in time").is_err(), "{what}");
+            tokio::time::resume();
+            assert!(answered.expect("in time").unwrap().is_err(), "{what}");
             assert_eq!(asked.load(Ordering::Relaxed), 1, "{what}");
             provider.abort();
         }

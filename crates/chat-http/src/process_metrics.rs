@@ -81,10 +81,13 @@ mod tests {
     #[test]
     fn a_process_knows_itself() {
         assert!(resident_bytes().unwrap() > 1e6);
-        let before = open_descriptors().unwrap();
-        let _files: Vec<_> = (0..10).map(|_| fs::File::open("/proc/self/stat").unwrap()).collect();
-        let after = open_descriptors().unwrap();
-        assert!(after >= before + 10.0 && descriptors_max().unwrap() > after, "{before} {after}");
+        // Other tests close descriptors at the same time.
+        let is_counted = (0..100).any(|_| {
+            let before = open_descriptors().unwrap();
+            let _files: Vec<_> = (0..10).map(|_| fs::File::open("/proc/self/stat").unwrap()).collect();
+            open_descriptors().unwrap() >= before + 10.0
+        });
+        assert!(is_counted && descriptors_max().unwrap() > open_descriptors().unwrap());
         let started = std::time::Instant::now();
         let before = processor_seconds().unwrap();
         while processor_seconds().unwrap() < before + 0.05 {

@@ -142,6 +142,8 @@ pub use shared::{
 };
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStore};
+#[cfg(feature = "databases")]
+pub use stores::StoreOptions;
 pub use stores::{Store, Stores};
 #[cfg(feature = "databases")]
 pub use url::{DatabaseUrl, DatabaseUrlError, PostgresUrl};

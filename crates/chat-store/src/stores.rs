@@ -33,7 +33,7 @@ macro_rules! stores {
 
         impl Stores {
             /// Uses one store in all roles, and for one server. [`close`](Self::close) does not close
-            /// it: its owner does.
+            /// it: its owner does. For a database with options there is `Stores::open_with`.
             pub fn of<S: Store>(store: Arc<S>) -> Self {
                 Self {
                     $($field: store.clone(),)+
@@ -70,6 +70,19 @@ stores! {
     outgoing: OutgoingRepository,
 }
 
+/// The limits of the stores that [`Stores::open_with`] opens: those of the database that a URL names
+/// are used.
+#[cfg(feature = "databases")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StoreOptions {
+    /// For an SQLite file.
+    #[cfg(feature = "sqlite")]
+    pub sqlite: SqliteOptions,
+    /// For a Postgres database.
+    #[cfg(feature = "postgres")]
+    pub postgres: PostgresOptions,
+}
+
 /// The store that [`Stores::close`] closes.
 #[cfg(feature = "databases")]
 #[derive(Clone)]
@@ -91,20 +104,32 @@ impl Stores {
     /// [`StoreError::NewerSchema`], and [`StoreError::CannotOpen`] for other causes.
     #[cfg(feature = "databases")]
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        Self::open_with(url, StoreOptions::default()).await
+    }
+
+    /// The same with options of your own.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    #[cfg(feature = "databases")]
+    pub async fn open_with(url: &DatabaseUrl, options: StoreOptions) -> Result<Self, StoreError> {
+        #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+        let StoreOptions {} = options;
         match url {
             DatabaseUrl::Memory => Ok(Self::of(Arc::new(MemoryStore::default()))),
             #[cfg(not(feature = "sqlite"))]
             DatabaseUrl::Sqlite(_) => Err(StoreError::without_sqlite(url)),
             #[cfg(feature = "sqlite")]
             DatabaseUrl::Sqlite(path) => {
-                let store = Arc::new(SqliteStore::open(path, SqliteOptions::default()).await?);
+                let store = Arc::new(SqliteStore::open(path, options.sqlite).await?);
                 Ok(Self { opened: Some(Opened::Sqlite(Arc::clone(&store))), ..Self::of(store) })
             }
             #[cfg(not(feature = "postgres"))]
             DatabaseUrl::Postgres(url) => url.absurd(),
             #[cfg(feature = "postgres")]
             DatabaseUrl::Postgres(url) => {
-                let store = Arc::new(PostgresStore::open(url, PostgresOptions::default()).await?);
+                let store = Arc::new(PostgresStore::open(url, options.postgres).await?);
                 let shared: Arc<dyn SharedRepository> = store.clone();
                 let opened = Some(Opened::Postgres(Arc::clone(&store)));
                 Ok(Self { opened, shared: Some(shared), ..Self::of(store) })

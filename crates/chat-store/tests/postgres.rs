@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use chat_core::{Access, Draft, Outcome, Topic};
 use chat_store::test_postgres::TestDatabase;
-use chat_store::{Ended, NewBan, StoreError, Stores};
+use chat_store::{Ended, NewBan, StoreError};
 use common::proxy::Proxy;
-use common::{TestStore, WithNonce as _, batch, checked, draft, edit, name, room, texts};
+use common::{TestStore, WithNonce as _, batch, checked, draft, edit, name, open, room, texts};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 
@@ -57,7 +57,7 @@ async fn a_commit_waits_for_the_disk_whatever_the_servers_default() {
 #[tokio::test]
 async fn one_server_at_a_time_has_the_turn_to_delete() {
     let Some(store) = TestStore::postgres().await else { return };
-    let other = Stores::open(&store.database().url).await.unwrap();
+    let other = open(&store.database().url).await.unwrap();
     let turn = store.administration.deletion_turn().await.unwrap().unwrap();
     assert!(other.administration.deletion_turn().await.unwrap().is_none());
     turn.end().await;
@@ -79,7 +79,7 @@ async fn one_server_at_a_time_has_the_turn_to_delete() {
 async fn a_server_is_told_of_sessions_that_another_one_ends() {
     let Some(store) = TestStore::postgres().await else { return };
     store.accounts("alice bob eve").await;
-    let other = Stores::open(&store.database().url).await.unwrap();
+    let other = open(&store.database().url).await.unwrap();
     for (id, user) in [("one", "alice"), ("two", "alice"), ("three", "bob")] {
         store.sessions.open_session(&common::session(id, user, 1, u64::MAX >> 1)).await.unwrap();
     }
@@ -393,7 +393,7 @@ async fn a_lane_does_not_wait_for_another() {
     let mut blocked = pin!(log.append(&blocked_drafts, 1));
     assert!(tokio::time::timeout(Duration::from_millis(200), &mut blocked).await.is_err());
     let free = [draft(&other, "alice", "d")];
-    let passed = tokio::time::timeout(Duration::from_secs(3), log.append(&free, 1)).await;
+    let passed = tokio::time::timeout(Duration::from_secs(10), log.append(&free, 1)).await;
     assert_eq!(passed.unwrap().unwrap().receipts.len(), 1);
     run(&mut program, "ROLLBACK").await;
     blocked.await.unwrap();
@@ -418,8 +418,8 @@ async fn a_statement_that_fails_for_good_stores_nothing_and_is_not_retried() {
         let start = Instant::now();
         let failed = store.log.append(&batch("lost"), 2).await;
         assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
-        // A call that is retried ends at its limit, after 4 s.
-        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        // A call that is retried ends at its limit, after 30 s.
+        assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
         assert_eq!(store.append(&batch("after"), 3).await[0], Outcome::Stored { seq: 3, at_ms: 3 });
         assert_eq!(texts(&store.all(&room("kitchen")).await), ["before", "before", "after", "after"]);
     }
@@ -466,7 +466,7 @@ async fn an_append_dropped_at_any_moment_leaves_the_store_working() {
 #[tokio::test]
 async fn the_check_fails_if_the_database_server_is_read_only() {
     let Some(database) = TestDatabase::migrated() else { return };
-    let stores = Stores::open(&database.url).await.unwrap();
+    let stores = open(&database.url).await.unwrap();
     stores.log.check().await.unwrap();
     // A server that starts registers itself, so that the database becomes read-only later.
     let mut program = database.text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();

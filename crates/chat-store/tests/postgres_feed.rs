@@ -14,7 +14,7 @@ use chat_store::test_postgres::TestDatabase;
 use chat_store::{Ended, Feed, FeedRead, PostgresOptions, PostgresStore, StoreError, Stores};
 use common::proxy::{Fate, Proxy};
 use common::{
-    TestStore, WithNonce as _, create, draft, edit, name, private, put, react, remove, room, room_name,
+    TestStore, WithNonce as _, create, draft, edit, name, open, private, put, react, remove, room, room_name,
     session,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -26,7 +26,7 @@ fn feed(stores: &Stores) -> &dyn Feed {
 
 /// Another server on the same database.
 async fn another(store: &TestStore) -> Stores {
-    Stores::open(&store.database().url).await.unwrap()
+    open(&store.database().url).await.unwrap()
 }
 
 async fn append(stores: &Stores, drafts: &[Draft]) {
@@ -80,7 +80,7 @@ async fn starts_are_registered_one_after_another() {
     let mut starting = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let url = database.url.clone();
-        starting.spawn(async move { Stores::open(&url).await.unwrap() });
+        starting.spawn(async move { open(&url).await.unwrap() });
     }
     let stores = starting.join_all().await;
     let all: BTreeSet<Incarnation> = stores.iter().map(|stores| feed(stores).incarnation()).collect();
@@ -96,7 +96,7 @@ async fn starts_are_registered_one_after_another() {
     for stores in stores {
         stores.close().await;
     }
-    let stores = Stores::open(&database.url).await.unwrap();
+    let stores = open(&database.url).await.unwrap();
     let servers = read_all(&stores).await.servers;
     seen.extend(servers.iter().map(|row| row.has_left));
     assert_eq!(seen, [vec![true; 8], vec![false]].concat(), "who has closed has left");
@@ -214,7 +214,7 @@ async fn a_commit_that_was_given_up_has_its_number_if_it_is_stored() {
         ..PostgresOptions::default()
     };
     let store = PostgresStore::open(&proxy.url(), impatient).await.unwrap();
-    let others = Stores::open(&database.url).await.unwrap();
+    let others = open(&database.url).await.unwrap();
     let log: &dyn chat_store::EventLog = &store;
     let send = |text: &str| [draft(&room("kitchen"), "alice", text)];
     log.append(&send("before"), 1).await.unwrap();
@@ -309,10 +309,10 @@ async fn rows_go_ten_minutes_later_and_the_newest_of_a_writer_with_its_server() 
             feed(&one).beat().await.unwrap();
         }
     };
-    run(&one, "UPDATE commits SET at = at - 590000").await;
+    run(&one, "UPDATE commits SET at = at - 540000").await;
     beat_often().await;
     assert_eq!(rows().await, 6, "ten minutes are not over");
-    run(&one, "UPDATE commits SET at = at - 20000").await;
+    run(&one, "UPDATE commits SET at = at - 70000").await;
     beat_often().await;
     assert_eq!(rows().await, 4, "a server that lives removes its own rows");
     run(&one, "UPDATE servers SET seen_at = seen_at - 90000").await;

@@ -8,8 +8,8 @@ mod common;
 
 use chat_core::{Outcome, PageFrom};
 use chat_store::test_postgres::TestDatabase;
-use chat_store::{DatabaseUrl, NewUser, StoreError, Stores, User, migrations};
-use common::{ALL, draft, name, private, room, texts};
+use chat_store::{DatabaseUrl, NewUser, StoreError, User, migrations};
+use common::{ALL, draft, name, open, private, room, texts};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
@@ -39,7 +39,7 @@ async fn tables(database: &TestDatabase) -> Vec<String> {
 }
 
 async fn refusal(url: &DatabaseUrl) -> String {
-    match Stores::open(url).await {
+    match open(url).await {
         Ok(_) => panic!("it was opened"),
         Err(error) => error.to_string(),
     }
@@ -92,7 +92,7 @@ async fn the_originals_database_is_taken_over_and_given_back() {
     for _ in 0..2 {
         migrations::up(url).await.unwrap();
         assert_eq!(accounts(&database).await, before);
-        let stores = Stores::open(url).await.unwrap();
+        let stores = open(url).await.unwrap();
         let find = async |person: &str| stores.users.find_user(&name(person)).await.unwrap();
         let bcrypt = "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy";
         let alice = User {
@@ -165,7 +165,7 @@ async fn a_new_database_goes_up_and_down() {
         assert_eq!(applied(url).await, (1..=NEWEST).map(|version| (version, true)).collect::<Vec<_>>());
         // The original could work with this table.
         run(&database, "INSERT INTO users (username, password_hash) VALUES ('bob', 'x')").await;
-        let stores = Stores::open(url).await.unwrap();
+        let stores = open(url).await.unwrap();
         assert!(stores.users.find_user(&name("bob")).await.unwrap().unwrap().created_at_ms > 0);
         stores.close().await;
         for name in [
@@ -204,7 +204,7 @@ async fn a_new_database_goes_up_and_down() {
 #[tokio::test]
 async fn accounts_stay_when_the_log_is_undone() {
     let Some(database) = TestDatabase::migrated() else { return };
-    let stores = Stores::open(&database.url).await.unwrap();
+    let stores = open(&database.url).await.unwrap();
     let epoch = stores.log.epoch().to_owned();
     stores.log.append(&[draft(&room("kitchen"), "alice", "a")], 1).await.unwrap();
     stores.close().await;
@@ -213,7 +213,7 @@ async fn accounts_stay_when_the_log_is_undone() {
     }
     migrations::up(&database.url).await.unwrap();
     // The numbers start anew, so the epoch is another one.
-    let stores = Stores::open(&database.url).await.unwrap();
+    let stores = open(&database.url).await.unwrap();
     assert_ne!(stores.log.epoch(), epoch);
     let page = stores.log.page(&room("kitchen"), PageFrom::Latest, ALL).await.unwrap();
     assert_eq!(texts(&page), [""; 0]);
@@ -284,7 +284,7 @@ async fn names_of_accounts_added_by_other_programs_are_reserved_when_stores_open
     let mut starts = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let url = database.url.clone();
-        starts.spawn(async move { Stores::open(&url).await });
+        starts.spawn(async move { open(&url).await });
     }
     for stores in starts.join_all().await {
         let stores = stores.unwrap();
@@ -334,7 +334,7 @@ async fn a_newer_schema_that_this_version_can_live_with_is_used_and_left_as_it_i
     )
     .await;
     assert_eq!(migrations::up(url).await.unwrap(), []);
-    let stores = Stores::open(url).await.unwrap();
+    let stores = open(url).await.unwrap();
     stores.log.append(&[draft(&room("kitchen"), "alice", "a")], 1).await.unwrap();
     stores.close().await;
     // Only a version that knows the newest step undoes it.

@@ -16,10 +16,10 @@ use chat_core::{Draft, Outcome, Page, PageFrom, SessionId};
 use chat_store::test_postgres::{TestCluster, TestDatabase};
 use chat_store::{
     AdministrationRepository as _, DatabaseUrl, EventLog, NewUser, PasswordChange, PostgresOptions,
-    PostgresStore, RegistrationTerms, StoreError, Stores, Subject, UserRepository as _,
+    PostgresStore, RegistrationTerms, StoreError, Subject, UserRepository as _,
 };
 use common::proxy::{FATES, Fate, Proxy};
-use common::{ALL, WithNonce as _, draft, edit, name, react, room, texts, unreact};
+use common::{ALL, WithNonce as _, draft, edit, name, open, react, room, texts, unreact};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 
@@ -77,7 +77,7 @@ async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
 #[tokio::test]
 async fn an_idle_connection_that_ended_is_replaced_unnoticed() {
     let Some(database) = TestDatabase::migrated() else { return };
-    let stores = Stores::open(&database.url).await.unwrap();
+    let stores = open(&database.url).await.unwrap();
     let mut program = other_program(&database).await;
     for round in 1..=3 {
         let drafts = [draft(&room("kitchen"), "alice", "x")];
@@ -92,7 +92,7 @@ async fn an_idle_connection_that_ended_is_replaced_unnoticed() {
 #[tokio::test]
 async fn a_batch_whose_connection_ends_is_stored_by_the_next_attempt() {
     let Some(database) = TestDatabase::migrated() else { return };
-    let stores = Stores::open(&database.url).await.unwrap();
+    let stores = open(&database.url).await.unwrap();
     let mut program = other_program(&database).await;
     let slow = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
                     BEGIN PERFORM pg_sleep(0.4); RETURN NEW; END $$;
@@ -179,7 +179,8 @@ async fn a_commit_of_changes_whose_answer_was_lost_is_stored_once_and_reported_o
 async fn a_commit_that_cannot_be_resolved_in_time_is_reported_as_failed() {
     let Some(database) = TestDatabase::migrated() else { return };
     let proxy = Proxy::before(&database).await;
-    let impatient = PostgresOptions { call_timeout: Duration::from_secs(4), ..quick() };
+    let (call_timeout, attempt_timeout) = (Duration::from_secs(6), Duration::from_secs(3));
+    let impatient = PostgresOptions { call_timeout, attempt_timeout, ..quick() };
     let store = PostgresStore::open(&proxy.url(), impatient).await.unwrap();
     let kitchen = room("kitchen");
     append(&store, &[draft(&kitchen, "alice", "before")]).await.unwrap();

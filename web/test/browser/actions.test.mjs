@@ -268,7 +268,11 @@ scenario("fingers: a long press opens a sheet, a swipe answers", async () => {
       return page.locator("#about").isHidden();
     }, "the cross takes the answer back");
   }
-  await swipe("press me", 90);
+  await alice.until(async () => {
+    await swipe("press me", 90);
+    if ((await page.locator("#message-sheet[open]").count()) > 0) await page.keyboard.press("Escape");
+    return page.locator("#about", { hasText: "press me" }).isVisible();
+  }, "a swipe answers");
   await alice.say("answered");
   await message(bob, "answered").locator(".quote").waitFor();
 

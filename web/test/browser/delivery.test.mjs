@@ -273,11 +273,11 @@ scenario("an idle page shows at once that it is offline, and reconnects once it 
   network.swallow();
   await alice.context.setOffline(true);
   const subtitle = alice.page.locator("#subtitle.away");
-  await subtitle.waitFor({ timeout: 3_000 });
+  await subtitle.waitFor({ timeout: 10_000 });
   assert.match((await subtitle.textContent()) ?? "", /^offline/);
   network.up();
   await alice.context.setOffline(false);
-  await subtitle.waitFor({ state: "detached", timeout: 5_000 });
+  await subtitle.waitFor({ state: "detached", timeout: 20_000 });
 });
 
 scenario("unsent messages stay with their tab while its page is loaded again or frozen", async () => {

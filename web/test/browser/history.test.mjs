@@ -27,6 +27,20 @@ function topMessage() {
   return { seq: Number(item?.dataset.seq), y: item?.getBoundingClientRect().top };
 }
 
+/**
+ * Waits until the view no longer moves.
+ * @param {import("playwright-core").Page} page
+ */
+async function rests(page) {
+  let before;
+  let now;
+  do {
+    before = now;
+    await page.waitForTimeout(300);
+    now = JSON.stringify(await page.evaluate(topMessage));
+  } while (now !== before);
+}
+
 scenario("the view never jumps while thousands of messages are scrolled through", async () => {
   const alice = await person(server.url, "alice", { path: "/r/long" });
   await alice.pour("long", Array.from({ length: LONG }, (_, i) => (i % 7 ? `message ${i + 1}` : `message ${i + 1}\nwith\nmore lines`)));
@@ -94,9 +108,14 @@ scenario("a conversation opens where the reader left it", async () => {
     await bob.page.mouse.wheel(0, -9);
     await bob.page.waitForTimeout(40);
   }
-  assert.ok((await bob.page.$eval("#scroller", (it) => it.scrollHeight - it.scrollTop - it.clientHeight)) > 80);
-  await bob.page.mouse.wheel(0, -2_345);
-  await bob.page.waitForTimeout(600);
+  const under = () => bob.page.$eval("#scroller", (it) => it.scrollHeight - it.scrollTop - it.clientHeight);
+  await bob.until(async () => (await under()) > 80, "the view leaves the end");
+  // The older messages come when the view is near them.
+  await bob.until(async () => {
+    await bob.page.mouse.wheel(0, -845);
+    await rests(bob.page);
+    return (await bob.page.evaluate(topMessage)).seq < 200;
+  }, "further up");
   const before = await bob.page.evaluate(topMessage);
   assert.ok(before.seq < 200, `further up: ${before.seq}`);
   await bob.open("#default");
@@ -226,7 +245,7 @@ scenario("a reader who has sent a message offline and scrolled up is not moved",
   await bob.hasWaiting("later");
   await bob.page.hover("#scroller");
   await bob.page.mouse.wheel(0, -1_000);
-  await bob.page.waitForTimeout(600);
+  await rests(bob.page);
   const before = await bob.page.evaluate(topMessage);
   network.up();
   await alice.sees("later");

@@ -155,6 +155,8 @@ scenario("signing out, here or elsewhere, removes what is kept, in all tabs", as
   await bob.page.waitForSelector("#door form:not([hidden])");
   await other.page.waitForSelector("#door form:not([hidden])");
   await bob.page.waitForTimeout(2_000);
+  const isKept = () => indexedDB.databases().then((databases) => databases.some(({ name }) => name === "kept"));
+  for (const tab of [bob, other]) await tab.until(async () => !(await tab.page.evaluate(isKept)), "nothing is kept");
   for (const tab of [bob, other]) assert.deepEqual(await keptBy(tab), { databases: (await keptBy(tab)).databases.filter((name) => name !== "kept"), user: null, kept: {} });
   // From another device, while this browser is away.
   await bob.signIn();

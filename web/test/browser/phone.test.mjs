@@ -149,8 +149,12 @@ scenario("a finger draws the list of conversations, and pushes it back", async (
     return !(await isOpen());
   }, "a tap beside it closes it");
   await page.waitForTimeout(700);
-  await swipe([150, y + 8], [260, y + 8]);
-  await page.locator("#about", { hasText: "a message" }).waitFor();
+  await alice.until(async () => {
+    await swipe([150, y + 8], [260, y + 8]);
+    // On a busy machine a finger that has not moved yet is one that rests.
+    if ((await page.locator("#message-sheet[open]").count()) > 0) await page.keyboard.press("Escape");
+    return page.locator("#about", { hasText: "a message" }).isVisible();
+  }, "a swipe answers");
   assert.equal(await isOpen(), false, "over a message, it answers");
 });
 

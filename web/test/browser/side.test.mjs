@@ -116,6 +116,6 @@ scenario("while the server is down, nobody is shown as online", async () => {
   await own.restart();
   // The page asks who is online when it is connected again, which may be before bob is,
   // and then every 30 s.
-  await dot.waitFor({ timeout: 45_000 });
+  await dot.waitFor({ timeout: 100_000 });
   await alice.page.locator("#subtitle", { hasText: "here" }).waitFor();
 });

@@ -328,6 +328,7 @@ scenario("rooms can be left, and the user can sign out", async () => {
   const there = room();
   const alice = await person(server.url, "leaving", { path: `/r/${there}` });
   await alice.say("bye");
+  await alice.allStored();
   await alice.page.click("#talk-more");
   await alice.page.click("#leave");
   await alice.page.waitForURL("**/r/default");

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chat_client::{
@@ -32,10 +32,18 @@ pub(crate) async fn files(options: &Files) -> Result<Verdict, Box<dyn Error>> {
         tokio::time::sleep(rng.milliseconds(100..900)).await;
         server.restart().await?;
     }
+    // On a slow machine few rounds fit between the kills.
+    let begun = Instant::now();
+    while !uploaders.progress.is_enough(READ_MIN) && begun.elapsed() < DEADLINE {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let found = uploaders.check(&mut server, &[]).await?;
     let line = format!("files on {:?}: {} kills, {found}", options.store, options.kills);
-    Ok(Verdict::of(found.is_good(20), line))
+    Ok(Verdict::of(found.is_good(READ_MIN), line))
 }
+
+/// Fewer files that were read prove little.
+const READ_MIN: u64 = 20;
 
 /// The flags of a server for [`Uploaders`].
 pub(crate) const FLAGS: [&str; 4] = ["--uploads-per-minute", "1000000", "--disk-free-min-bytes", "0"];
@@ -44,7 +52,34 @@ pub(crate) const FLAGS: [&str; 4] = ["--uploads-per-minute", "1000000", "--disk-
 pub(crate) struct Uploaders {
     apis: Vec<Api>,
     stop: Arc<AtomicBool>,
+    progress: Arc<Progress>,
     writers: Vec<JoinHandle<Notes>>,
+}
+
+/// How many files [`Uploaders`] have: in messages, in none, and deleted.
+#[derive(Default)]
+struct Progress {
+    sent: AtomicU64,
+    unattached: AtomicU64,
+    deleted: AtomicU64,
+}
+
+impl Progress {
+    fn add(&self, fate: Fate, files: usize) {
+        let count = match fate {
+            Fate::InRoom | Fate::To(_) => &self.sent,
+            Fate::Unattached => &self.unattached,
+            Fate::Deleted => &self.deleted,
+        };
+        count.fetch_add(files as u64, Ordering::Relaxed);
+    }
+
+    /// Whether at least `min` files can be read, and there are some of each kind.
+    fn is_enough(&self, min: u64) -> bool {
+        let [sent, unattached, deleted] =
+            [&self.sent, &self.unattached, &self.deleted].map(|count| count.load(Ordering::Relaxed));
+        sent + unattached >= min && unattached > 0 && deleted > 0
+    }
 }
 
 /// What users do, and what they expect.
@@ -66,6 +101,7 @@ impl Uploaders {
         let url = ServerUrl::parse(&address)?;
         let apis: Vec<Api> = tokens.iter().map(|token| Api::new(url.clone(), token)).collect();
         let stop = Arc::new(AtomicBool::new(false));
+        let progress = Arc::<Progress>::default();
         let mut writers = Vec::new();
         for (user, token) in tokens.iter().enumerate() {
             let mut client = ClientOptions::new(Credentials::Token(token.clone()));
@@ -73,10 +109,11 @@ impl Uploaders {
             let (client, _) = Client::connect(&address, client).await?;
             client.join(ROOM).await?;
             let rng = Rng::for_part(seed, 3_000_000 + user as u64);
-            let (names, habit, stop) = (names.clone(), habit.clone(), Arc::clone(&stop));
-            writers.push(tokio::spawn(Writer { user, names, client, rng, habit, stop }.run()));
+            let (names, habit) = (names.clone(), habit.clone());
+            let (stop, progress) = (Arc::clone(&stop), Arc::clone(&progress));
+            writers.push(tokio::spawn(Writer { user, names, client, rng, habit, stop, progress }.run()));
         }
-        Ok(Self { apis, stop, writers })
+        Ok(Self { apis, stop, progress, writers })
     }
 
     /// Stops all users, starts the server again, and compares it with what was acknowledged.
@@ -162,6 +199,7 @@ struct Writer {
     rng: Rng,
     habit: Habit,
     stop: Arc<AtomicBool>,
+    progress: Arc<Progress>,
 }
 
 /// The files of a user, as the answers of the server describe them.
@@ -220,11 +258,13 @@ impl Writer {
                 }
             }
             if files.is_empty() || self.rng.index(8) == 0 {
+                self.progress.add(Fate::Unattached, files.len());
                 notes.kept.extend(files);
                 continue;
             }
             let fate = self.send(&files, &mut notes).await;
             let acked_at = Instant::now();
+            self.progress.add(fate, files.len());
             notes.kept.extend(files.into_iter().map(|kept| match fate {
                 Fate::Unattached => kept,
                 fate => Kept { fate, acked_at, ..kept },

@@ -37,7 +37,10 @@ async fn start_pebble(
     command.arg("-config").arg(folder.join("pebble.json")).env("PEBBLE_VA_NOSLEEP", "1");
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
     let pebble = command.spawn().unwrap();
-    let is_up = async || tokio::net::TcpStream::connect(management).await.is_ok();
+    let is_up = async || {
+        let [management, directory] = [management, directory].map(tokio::net::TcpStream::connect);
+        management.await.is_ok() && directory.await.is_ok()
+    };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while !is_up().await {
         assert!(tokio::time::Instant::now() < deadline, "Pebble does not start");

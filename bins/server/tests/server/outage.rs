@@ -5,6 +5,7 @@ mod ledger;
 mod talker;
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -31,8 +32,9 @@ async fn the_database_stands_still_for_a_while() {
     cluster.pause();
     let out = Instant::now();
     tokio::time::sleep(Duration::from_secs(3)).await;
+    let returns = Instant::now();
     cluster.resume();
-    scenario.is_back("stood still", out).await;
+    scenario.is_back("stood still", out..returns).await;
 
     let resident = scenario.server.resident_bytes();
     let pressing = scenario.presser().await;
@@ -41,9 +43,10 @@ async fn the_database_stands_still_for_a_while() {
     let out = Instant::now();
     let pressing = tokio::spawn(press(pressing, "presser"));
     tokio::time::sleep(Duration::from_secs(10)).await;
+    let returns = Instant::now();
     cluster.resume();
     let pressed = pressing.await.unwrap();
-    scenario.is_back("stood still", out).await;
+    scenario.is_back("stood still", out..returns).await;
 
     // A client that keeps sending is slowed down, and closed in time.
     let grown = scenario.server.resident_bytes().saturating_sub(resident);
@@ -65,11 +68,12 @@ async fn the_database_crashes_and_starts_again() {
     let Some(cluster) = TestCluster::start() else { return };
     let mut scenario = Scenario::begin(&cluster).await;
     for pause in PAUSES {
-        let out = Instant::now();
         block_in_place(|| cluster.stop());
+        let out = Instant::now();
         tokio::time::sleep(pause).await;
+        let returns = Instant::now();
         assert!(block_in_place(|| cluster.start_again()));
-        scenario.is_back("stopped at once", out).await;
+        scenario.is_back("stopped at once", out..returns).await;
     }
     scenario.end().await;
 }
@@ -80,11 +84,12 @@ async fn the_database_is_killed_and_starts_again() {
     let mut scenario = Scenario::begin(&cluster).await;
     for pause in PAUSES {
         let folder = scenario.database_folder().await;
-        let out = Instant::now();
         block_in_place(|| kill_postgres(&folder));
+        let out = Instant::now();
         tokio::time::sleep(pause).await;
+        let returns = Instant::now();
         assert!(block_in_place(|| cluster.start_again()));
-        scenario.is_back("killed", out).await;
+        scenario.is_back("killed", out..returns).await;
     }
     scenario.end().await;
 }
@@ -155,24 +160,25 @@ impl Scenario {
         self.server.person("presser").await.enter("one").await
     }
 
-    /// Checks the server after the database, away since `out`, has come back.
-    async fn is_back(&mut self, how: &str, out: Instant) {
+    /// Checks the server after the database has come back, which was away during `out`.
+    async fn is_back(&mut self, how: &str, out: Range<Instant>) {
         let back = Instant::now();
         let heard = self.all_are_heard(back).await;
         // The users go on for a while.
         self.all_are_heard(Instant::now() + Duration::from_secs(1)).await;
         let (first, last) = (heard.iter().min().unwrap(), heard.iter().max().unwrap());
-        println!("{how} for {:.1?}: talking again after {first:.0?}, all after {last:.0?}", back - out);
+        println!("{how} for {:.1?}: talking again after {first:.0?}, all after {last:.0?}", back - out.start);
 
         let answers = self.answers.lock().unwrap();
         assert!(answers.iter().all(|answer| answer.alive == 200), "it was not alive");
         // A health check may be in progress at either end.
-        let (from, to) = (out + Duration::from_millis(1_500), back - Duration::from_millis(1_500));
+        let (from, to) = (out.start + Duration::from_millis(1_500), out.end - Duration::from_millis(1_500));
         let mut out_answers = answers.iter().filter(|answer| answer.asked > from && answer.asked < to);
         assert!(out_answers.all(|answer| answer.ready == 503), "ready without its database");
         if to > from {
-            let first = answers.iter().find(|answer| answer.answered > out && answer.ready == 503).unwrap();
-            println!("not ready after {:.0?}", first.answered - out);
+            let first =
+                answers.iter().find(|answer| answer.answered > out.start && answer.ready == 503).unwrap();
+            println!("not ready after {:.0?}", first.answered - out.start);
         }
     }
 

@@ -174,7 +174,7 @@ async fn a_host_application_signs_its_users_in() {
         // Nobody else can register the name.
         assert_eq!(Person::new(server.address, "Гость").register().await.status, 400);
 
-        let mut short = guest(&server, "short", 3).enter("kitchen").await;
+        let mut short = guest(&server, "short", 8).enter("kitchen").await;
         assert_eq!(short.close_code().await, Some(1008));
         assert_eq!(guest(&server, "late", -1).get("/api/me").await.error(), "invalid token");
         socket.say("still here").await;

@@ -271,8 +271,17 @@ async fn unfinished_handshakes_keep_nobody_out() {
         let ended = tokio::time::timeout(Duration::from_secs(60), stream.read(&mut [0])).await;
         assert!(matches!(ended.expect("it is closed"), Ok(0) | Err(_)));
     }
-    let metrics = String::from_utf8(client.send(Request::get("/metrics")).await.body).unwrap();
-    assert!(metrics.contains("chat_tls_handshakes_total{outcome=\"too_late\"} 100\n"), "{metrics}");
+    // They are counted right after the end that the clients have seen.
+    let counted = async {
+        loop {
+            let metrics = String::from_utf8(client.send(Request::get("/metrics")).await.body).unwrap();
+            if metrics.contains("chat_tls_handshakes_total{outcome=\"too_late\"} 100\n") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), counted).await.expect("all are counted");
 }
 
 #[tokio::test]

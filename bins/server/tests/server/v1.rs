@@ -161,7 +161,7 @@ async fn rooms_are_apart(setup: Setup) {
         assert_eq!((from, text, room), (&json!("alice"), &json!("чай готов"), &json!("кухня")));
         assert_eq!(frame["type"], "message");
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        assert!(frame["timestamp"].as_u64().unwrap().abs_diff(now) <= 5, "{frame}");
+        assert!(frame["timestamp"].as_u64().unwrap().abs_diff(now) <= 60, "{frame}");
     }
     carol.expect("carol", "никого нет").await;
     alice.say("дальше").await;
@@ -329,7 +329,7 @@ async fn a_burst_is_complete_and_in_order(setup: Setup) {
 }
 
 async fn messages_above_the_rate_limit_are_delayed_and_not_lost(setup: Setup) {
-    let server = TestServer::start_with(setup, &["--message-rate", "10,50"]).await;
+    let server = TestServer::start_with(setup, &["--message-rate", "10,20"]).await;
     let (person, mut alice) = server.in_room("alice", "default").await;
     let (_, mut bob) = server.in_room("bob", "default").await;
     let mut second = person.enter("default").await;
@@ -355,8 +355,8 @@ async fn messages_above_the_rate_limit_are_delayed_and_not_lost(setup: Setup) {
         }
     }
     assert_eq!(from_alice, (40, 40));
-    // 80 messages, 10 at once and then 50 a second, take at least 1.4 s.
-    assert!(started.elapsed().as_millis() >= 1_200, "{:?}", started.elapsed());
+    // 80 messages, 10 at once and then 20 a second, take at least 3.5 s.
+    assert!(started.elapsed().as_millis() >= 3_200, "{:?}", started.elapsed());
     assert!(bobs_position < 75, "others are not slowed down, but bob's message came {bobs_position}.");
 }
 

@@ -399,7 +399,7 @@ async fn until_deleted(chat: &Chat, root: &str) {
 
 #[tokio::test]
 async fn a_ban_deletes_all_messages_of_the_user() {
-    let settle = Duration::from_millis(1_500);
+    let settle = Duration::from_secs(6);
     let (chat, root) = administered(|options| options.deletion_settle = settle).await;
     let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
     let closed = json!({ "title": "Cellar", "access": "closed", "members": ["alice"] });

@@ -73,7 +73,7 @@ async fn a_listed_user_is_online_with_a_connection() {
     let socket = Wire::open(&chat, "kitchen", &bob).await;
     // The set is computed at most once a second.
     let is_shown = async |expected: &[&str]| {
-        for _ in 0..100 {
+        for _ in 0..1_200 {
             if listed(&chat, "", &alice).await.0 == expected {
                 return true;
             }

@@ -349,7 +349,7 @@ async fn uploads_are_refused_with_a_sentence_and_leave_nothing() {
 
     assert_eq!(chunked(&chat, &alice, &large[..100_000]).await.status, 201);
     // What was reserved for refused uploads is given back after them.
-    for _ in 0..500 {
+    for _ in 0..6_000 {
         if usage(&chat).await.bytes == 100_000 {
             break;
         }
@@ -410,7 +410,7 @@ async fn the_disk_has_a_floor_for_uploads_and_a_lower_one_for_registrations() {
 
 #[tokio::test]
 async fn a_broken_upload_leaves_nothing() {
-    let chat = Chat::with(|options| options.body_timeout = Duration::from_millis(300)).await;
+    let chat = Chat::with(|options| options.body_timeout = Duration::from_secs(3)).await;
     let alice = chat.sign_in("alice").await;
     let head = format!(
         "POST /api/files?name=a HTTP/1.1\r\nHost: {}\r\nCookie: {alice}\r\nContent-Length: 1000000\r\n\r\n",
@@ -428,7 +428,7 @@ async fn a_broken_upload_leaves_nothing() {
     assert_eq!(slow.refusal(), (408, "the request came too slowly".to_owned()));
     until(|| stored(&chat).is_empty()).await;
     // Nor in the store, once the server has looked.
-    for _ in 0..500 {
+    for _ in 0..6_000 {
         if usage(&chat).await == FilesUsage::default() {
             break;
         }
@@ -444,7 +444,8 @@ async fn a_broken_upload_leaves_nothing() {
     stream.write_all(&request[..500_000]).await.unwrap();
     until(|| stored(&chat).len() == 1).await;
     chat.server.stop().await;
-    assert_eq!(stored(&chat), Vec::<String>::new());
+    // A part of it may still be on its way to the disk.
+    until(|| stored(&chat).is_empty()).await;
     assert_eq!(chat.store.memory.files_to_delete(0, 10).await.unwrap().len(), 1, "found at the next start");
 }
 
@@ -623,7 +624,7 @@ async fn bytes_that_cannot_be_removed_keep_no_others() {
 
 /// Waits until the store has so many files.
 async fn wait_for_files(chat: &Chat, count: u64) {
-    for _ in 0..1_000 {
+    for _ in 0..6_000 {
         if usage(chat).await.files == count {
             return;
         }
@@ -685,7 +686,7 @@ async fn a_picture_loses_its_metadata_and_has_a_preview() {
 #[tokio::test]
 async fn files_that_no_message_has_go_after_their_time_with_their_previews() {
     let chat = Chat::with(|options| {
-        options.files.unattached_lifetime = Duration::from_secs(2);
+        options.files.unattached_lifetime = Duration::from_secs(8);
         options.files.sweep_interval = Duration::from_millis(100);
     })
     .await;

@@ -131,7 +131,7 @@ async fn a_picture_has_a_preview_which_goes_with_it() {
 
 #[tokio::test]
 async fn what_no_message_has_and_what_breaks_off_goes() {
-    let Some((chat, s3)) = start(Duration::from_secs(3)).await else { return };
+    let Some((chat, s3)) = start(Duration::from_secs(8)).await else { return };
     let [alice, _] = [chat.sign_in("alice").await, chat.sign_in("bob").await];
     let kept = uploaded(&chat, &alice, "kept.png", &png()).await;
     let mut socket = Wire::open_v2(&chat, &alice).await;

@@ -226,7 +226,7 @@ async fn with_a_failed_push(options: impl FnOnce(&mut HttpOptions), answer: &str
 
 #[tokio::test]
 async fn a_deleted_message_is_not_sent() {
-    let (chat, alice) = with_a_failed_push(|_| {}, "503 Service Unavailable\r\nRetry-After: 5").await;
+    let (chat, alice) = with_a_failed_push(|_| {}, "503 Service Unavailable\r\nRetry-After: 15").await;
     let mut socket = Wire::open_v2(&chat, &alice).await;
     acknowledged(&mut socket, json!({ "type": "delete", "to": "bob", "target": 1 })).await;
     wait_for_metric(&chat, "chat_pushes_total{outcome=\"unwanted\"} 1").await;
@@ -234,8 +234,8 @@ async fn a_deleted_message_is_not_sent() {
 
 #[tokio::test]
 async fn an_old_message_is_not_sent() {
-    let max_age = |options: &mut HttpOptions| options.push.max_age = Duration::from_secs(4);
-    let (chat, _) = with_a_failed_push(max_age, "503 Service Unavailable\r\nRetry-After: 5").await;
+    let max_age = |options: &mut HttpOptions| options.push.max_age = Duration::from_secs(10);
+    let (chat, _) = with_a_failed_push(max_age, "503 Service Unavailable\r\nRetry-After: 12").await;
     wait_for_metric(&chat, "chat_pushes_total{outcome=\"unwanted\"} 1").await;
 }
 

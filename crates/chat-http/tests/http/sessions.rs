@@ -222,7 +222,7 @@ async fn a_session_that_was_ended_elsewhere_loses_its_sockets() {
 async fn an_expired_session_is_not_closed_as_signed_out() {
     let chat = Chat::with(|options| options.session_check_interval = Duration::from_millis(20)).await;
     chat.register("alice", "password").await;
-    let short = session(&chat, "short", 10, 3).await;
+    let short = session(&chat, "short", 10, 8).await;
     assert_eq!(Wire::open(&chat, "a", &short).await.close_code().await, Some(1008));
 }
 
@@ -230,11 +230,11 @@ async fn an_expired_session_is_not_closed_as_signed_out() {
 async fn a_session_that_was_renewed_elsewhere_keeps_its_sockets() {
     let chat = Chat::with(|options| options.session_check_interval = Duration::from_millis(20)).await;
     chat.register("alice", "password").await;
-    let short = session(&chat, "short", 10, 3).await;
+    let short = session(&chat, "short", 10, 8).await;
     let mut socket = Wire::open(&chat, "a", &short).await;
     let later = (now() + 600) * 1000;
     chat.store.memory.renew_session(&SessionId::new("short"), now() * 1000, later).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(4_500)).await;
+    tokio::time::sleep(Duration::from_millis(9_500)).await;
     socket.is_open().await;
 }
 
@@ -242,13 +242,13 @@ async fn a_session_that_was_renewed_elsewhere_keeps_its_sockets() {
 async fn a_renewal_during_an_upgrade_reaches_the_socket() {
     let chat = Chat::start().await;
     chat.register("alice", "password").await;
-    // The session expires in three seconds.
-    let old = session(&chat, "s", 86_397, 3).await;
+    // The session expires in eight seconds.
+    let old = session(&chat, "s", 86_392, 8).await;
     // The upgrade reads the old end, and is then held up.
     chat.store.hold_next_session.store(true, Ordering::Relaxed);
     let opening = async {
         let mut socket = Wire::open(&chat, "a", &old).await;
-        tokio::time::sleep(Duration::from_millis(4_500)).await;
+        tokio::time::sleep(Duration::from_millis(9_500)).await;
         socket.is_open().await;
     };
     let renewing = async {

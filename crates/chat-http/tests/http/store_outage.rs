@@ -96,7 +96,7 @@ async fn until_readyz(chat: &Chat, status: u16) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), answered).await.expect("that status within 10 s");
+    tokio::time::timeout(Duration::from_secs(60), answered).await.expect("that status within 60 s");
 }
 
 /// The value of a metric without labels.

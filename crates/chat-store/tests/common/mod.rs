@@ -7,6 +7,7 @@ pub(crate) mod proxy;
 use std::fmt::Write as _;
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chat_core::{
     Access, Actor, AttachedFile, Body, ChangeRefused, ChangeRules, Commit, Draft, DraftId, Emoji, Entry,
@@ -15,7 +16,9 @@ use chat_core::{
     RoomName, RoomPatch, SessionId, Topic, UserMark, Username, WantedChange,
 };
 use chat_store::test_postgres::TestDatabase;
-use chat_store::{DatabaseUrl, NewUser, Session, StoreError, StoreFuture, Stores, migrations};
+use chat_store::{
+    DatabaseUrl, NewUser, PostgresOptions, Session, StoreError, StoreFuture, StoreOptions, Stores, migrations,
+};
 use proxy::Proxy;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -24,6 +27,18 @@ use tempfile::TempDir;
 
 /// No limits.
 pub(crate) const ALL: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX };
+
+/// Opens a database with limits that a busy machine keeps.
+pub(crate) async fn open(url: &DatabaseUrl) -> Result<Stores, StoreError> {
+    let postgres = PostgresOptions {
+        call_timeout: Duration::from_secs(30),
+        attempt_timeout: Duration::from_secs(15),
+        connect_timeout: Duration::from_secs(10),
+        check_timeout: Duration::from_secs(15),
+        ..PostgresOptions::default()
+    };
+    Stores::open_with(url, StoreOptions { postgres, ..StoreOptions::default() }).await
+}
 
 /// An open store and its database.
 pub(crate) struct TestStore {
@@ -66,7 +81,7 @@ impl TestStore {
     }
 
     async fn open(url: DatabaseUrl, folder: TempDir, database: Option<TestDatabase>) -> Self {
-        Self { stores: Stores::open(&url).await.unwrap(), url, folder, database }
+        Self { stores: open(&url).await.unwrap(), url, folder, database }
     }
 
     /// The address of the database.

@@ -10,7 +10,7 @@ use chat_store::{
     PushService, Receiver, Retention, Stores, TrimPosition, Trimmed,
 };
 
-use crate::common::{TestStore, name, pair, private, room, room_name, session};
+use crate::common::{TestStore, name, open, pair, private, room, room_name, session};
 
 every_store! {
     two_servers_push_each_message_once,
@@ -22,7 +22,7 @@ const LATE: u64 = 1_000_000;
 /// The same database for another server; where a database has one, the same store again.
 async fn other_server(store: &TestStore) -> Stores {
     match store.url() {
-        DatabaseUrl::Postgres(_) => Stores::open(store.url()).await.unwrap(),
+        DatabaseUrl::Postgres(_) => open(store.url()).await.unwrap(),
         _ => store.stores.clone(),
     }
 }

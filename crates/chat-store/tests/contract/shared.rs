@@ -7,7 +7,7 @@ use chat_store::{
     SharedSecret, Stores, UserRepository,
 };
 
-use crate::common::{TestStore, name};
+use crate::common::{TestStore, name, open};
 
 /// Two servers on one database.
 struct Two {
@@ -24,7 +24,7 @@ impl Two {
         let shared: Arc<dyn SharedRepository> = memory.clone();
         let mut all = vec![Self { users: memory, servers: [Arc::clone(&shared), shared], store: None }];
         if let Some(store) = TestStore::postgres().await {
-            let other = Stores::open(store.url()).await.unwrap();
+            let other = open(store.url()).await.unwrap();
             let servers = [store.shared.clone().unwrap(), other.shared.unwrap()];
             all.push(Self { users: store.users.clone(), servers, store: Some(store) });
         }
@@ -163,12 +163,12 @@ async fn attempts_count_on_all_servers_until_they_are_taken_back() {
         assert_eq!(counted, [vec![Some(1), Some(u32::MAX)], vec![]], "of that key only");
 
         let Some(store) = &two.store else { continue };
-        store.run_sql("UPDATE counted_attempts SET at = at - interval '890 seconds' WHERE account = 1").await;
+        store.run_sql("UPDATE counted_attempts SET at = at - interval '880 seconds' WHERE account = 1").await;
         store.run_sql("UPDATE counted_attempts SET at = at - interval '900 seconds' WHERE account > 1").await;
         let counted = one.count_attempt(&attempt(8, None)).await.unwrap();
-        let ages: Vec<_> = counted[0].iter().map(|past| (past.account, past.age_seconds / 890)).collect();
+        let ages: Vec<_> = counted[0].iter().map(|past| (past.account, past.age_seconds / 880)).collect();
         assert_eq!(ages, [(None, 0), (Some(1), 1)]);
-        one.drop_attempts(880).await.unwrap();
+        one.drop_attempts(870).await.unwrap();
         let counted = accounts(one.count_attempt(&attempt(9, None)).await.unwrap());
         assert_eq!(counted[0], [None, None]);
     }
