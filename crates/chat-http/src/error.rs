@@ -21,7 +21,7 @@ use crate::answer::{self, Body};
 use crate::avatar::AvatarError;
 use crate::body::{BodyError, BoxError};
 use crate::bots::BotRefused;
-use crate::files::{DiskLow, TooMany};
+use crate::files::DiskLow;
 
 /// Why a request is refused or fails. The sentences are shown to people; sources are
 /// only logged.
@@ -596,15 +596,6 @@ impl From<FilesError> for HttpError {
             FilesError::TooLarge { max_bytes } => Self::FileTooLarge { max_bytes },
             FilesError::DiskFull(_) => Self::DiskLow,
             error => Self::Files(error),
-        }
-    }
-}
-
-impl From<TooMany> for HttpError {
-    fn from(error: TooMany) -> Self {
-        match error {
-            TooMany::OfUser => Self::TooManyUploads,
-            TooMany::InAll => Self::Busy,
         }
     }
 }

@@ -4,7 +4,6 @@ mod disk;
 mod disposition;
 mod download;
 mod pending;
-mod permits;
 mod preview;
 mod range;
 mod sweep;
@@ -13,19 +12,19 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chat_core::FileQuotas;
+use chat_core::{FileQuotas, Username};
 use chat_files::{FilesError, FilesLocation, ObjectFiles};
 use tokio::sync::Notify;
 
 use crate::HttpOptions;
 use crate::options::FilesOptions;
+use crate::permits::Permits;
 use crate::user_rate::UserRate;
 
 pub(crate) use self::disk::{DiskFloor, DiskLow};
 pub(crate) use self::disposition::content_disposition;
 pub(crate) use self::download::{Download, Downloads};
 pub(crate) use self::pending::PendingFile;
-pub(crate) use self::permits::{Permit, Permits, TooMany};
 pub(crate) use self::preview::preview;
 pub(crate) use self::range::{Asked, asked_range};
 pub(crate) use self::sweep::keep_sweeping;
@@ -34,8 +33,8 @@ pub(crate) use self::sweep::keep_sweeping;
 pub(crate) struct Files {
     pub(crate) objects: ObjectFiles,
     pub(crate) downloads: Downloads,
-    pub(crate) sending: Permits,
-    pub(crate) uploads: Permits,
+    pub(crate) sending: Permits<Username>,
+    pub(crate) uploads: Permits<Username>,
     pub(crate) upload_rate: UserRate,
     pub(crate) disk: Arc<DiskFloor>,
     pub(crate) quotas: FileQuotas,

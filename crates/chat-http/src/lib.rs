@@ -80,6 +80,7 @@ mod options;
 mod origin;
 mod outgoing;
 mod percent;
+mod permits;
 mod process_metrics;
 mod profile;
 mod push;

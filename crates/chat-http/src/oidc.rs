@@ -4,11 +4,11 @@ use chat_auth::{NO_PASSWORD, OidcProvider, OidcUser};
 use chat_core::{ReservedNames, USERNAME_MAX_CHARS, Username};
 use chat_shard::now_ms;
 use chat_store::{NewUser, RegistrationTerms, StoreError, Subject, User};
-use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::error::HttpError;
 use crate::hex;
+use crate::permits::Permits;
 
 /// An OpenID provider that signs users in, beside or in place of passwords.
 #[derive(Debug)]
@@ -18,8 +18,9 @@ pub struct OidcSignIn {
     /// The provider. The address to which it sends browsers back is
     /// [`OidcSignIn::CALLBACK`] below the public URL and the base path of the chat.
     pub provider: OidcProvider,
-    /// One permit for each code that is being exchanged.
-    pub(crate) exchanges: Semaphore,
+    /// A permit for each code that is being exchanged. The key is the client's network or, where
+    /// limits for each address do not hold, the state of the sign-in.
+    pub(crate) exchanges: Permits<String>,
 }
 
 impl OidcSignIn {
@@ -28,12 +29,16 @@ impl OidcSignIn {
 
     /// Signs users in by this provider, which the page calls `name`.
     pub fn new(name: impl Into<String>, provider: OidcProvider) -> Self {
-        Self { name: name.into(), provider, exchanges: Semaphore::new(EXCHANGES_MAX) }
+        Self { name: name.into(), provider, exchanges: Permits::new(EXCHANGES_MAX, NETWORK_EXCHANGES_MAX) }
     }
 }
 
 /// Codes that are exchanged at one time. With more, the provider is as good as away.
 const EXCHANGES_MAX: usize = 32;
+/// Codes of one network (IPv4 address, IPv6 /56) that are exchanged at one time, as long as fewer than
+/// half of all places are taken. Browsers also come with codes of their own making, so that one
+/// network must not take all places.
+const NETWORK_EXCHANGES_MAX: usize = 8;
 
 /// The account of a user of the provider; a new one, without a password, at the first sign-in.
 ///
@@ -60,14 +65,19 @@ pub(crate) async fn account(app: &App, oidc: &OidcSignIn, user: &OidcUser) -> Re
         }
         let (password_hash, created_at_ms) = (NO_PASSWORD.to_owned(), now_ms());
         let new = NewUser { name, password_hash, avatar: None, created_at_ms };
+        let mut full = None;
         match app.parts.stores.administration.register(&new, terms).await {
             Ok(_) => tracing::info!(user = new.name.as_str(), "made an account for a user of the provider"),
             Err(StoreError::NameTaken | StoreError::NameConfusable) => {}
+            Err(error @ StoreError::TooManyAccounts { .. }) => full = Some(error),
             Err(error) => return Err(error.into()),
         }
-        // Another sign-in of the same user may have been first.
+        // Another sign-in of the same user may have been first, and have taken the last place.
         if let Some(found) = find(app, subject).await? {
             return Ok(found);
+        }
+        if let Some(error) = full {
+            return Err(error.into());
         }
     }
     Err(HttpError::NameTaken)

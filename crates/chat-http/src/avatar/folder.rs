@@ -18,6 +18,7 @@ use super::leaving::{self, LeavingAvatar};
 use super::part_file::{PartFile, PartPurpose};
 use super::picture::{self, Picture};
 use super::prepared::PreparedAvatar;
+use super::removal::remove_avatar;
 use super::transfer::write_avatar;
 use crate::{HttpOptions, percent};
 
@@ -30,7 +31,7 @@ use crate::{HttpOptions, percent};
 /// A served picture has a name made from its content, so that accounts with the same
 /// picture share a file. The file gets that name only once an account names it, and
 /// is removed once the last such account has another one ([`LeavingAvatar`]) or is removed
-/// ([`remove_avatar`](super::remove_avatar)). Before, it is a part file, whose name says
+/// ([`remove_avatar`]). Before, it is a part file, whose name says
 /// for which account it waits. After a crash in between, the next start asks the store
 /// whether an account has the picture, and serves or removes it.
 pub(crate) struct AvatarFolder {
@@ -109,6 +110,13 @@ impl AvatarFolder {
     /// [`AvatarError::Io`].
     pub(crate) async fn note_leaving(&self, user: User) -> Result<Option<LeavingAvatar>, AvatarError> {
         Ok(LeavingAvatar::note(&self.path, user, self.shared.clone()).await?)
+    }
+
+    /// Removes the picture of this account, unless an account has it in the store.
+    pub(crate) async fn remove_unused(&self, user: &User, users: &dyn UserRepository) {
+        if let Err(error) = remove_avatar(&self.path, user, users, self.shared.as_deref()).await {
+            tracing::warn!(user = user.name.as_str(), %error, "it is unknown whether a picture is still used: its file stays");
+        }
     }
 
     /// Opens the avatar with this percent-encoded file name.

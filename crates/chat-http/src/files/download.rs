@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chat_core::{FileId, SessionId};
+use chat_core::{FileId, SessionId, Username};
 use chat_files::FileBytes;
 use futures_util::StreamExt as _;
 use futures_util::task::AtomicWaker;
@@ -17,7 +17,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::files::Permit;
+use crate::permits::Permit;
 use crate::signed_in::SignedIn;
 
 /// The files that are being sent. The log says here which of them nobody may read any more,
@@ -116,7 +116,7 @@ pub(crate) struct Download {
     new_check: Box<dyn Fn() -> Check + Send>,
     next_check: Instant,
     check: Option<Check>,
-    _permit: Permit,
+    _permit: Permit<Username>,
 }
 
 type Check = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
@@ -126,7 +126,7 @@ impl Download {
     pub(crate) fn new(
         bytes: FileBytes,
         sending: Sending,
-        permit: Permit,
+        permit: Permit<Username>,
         reader: SignedIn,
         app: &Arc<App>,
     ) -> Self {
@@ -138,7 +138,7 @@ impl Download {
     fn with_check(
         bytes: FileBytes,
         sending: Sending,
-        permit: Permit,
+        permit: Permit<Username>,
         new_check: Box<dyn Fn() -> Check + Send>,
     ) -> Self {
         let next_check = Instant::now() + CHECK_INTERVAL;
@@ -200,13 +200,12 @@ impl hyper::body::Body for Download {
 mod tests {
     use std::task::Waker;
 
-    use chat_core::Username;
     use chat_files::{FilesLocation, ObjectFiles};
     use http_body_util::BodyExt as _;
     use hyper::body::Body as _;
 
     use super::*;
-    use crate::files::Permits;
+    use crate::permits::Permits;
 
     /// The hook of the log has returned before anybody gets the acknowledgement of a deletion;
     /// from then on a download has no more bytes.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chat_core::Username;
+use chat_store::User;
 use hyper::{Response, StatusCode};
 
 use super::call::Call;
@@ -55,6 +56,7 @@ async fn store(app: &App, user: &Username, picture: Option<Picture>) -> Result<O
     for _ in 0..ATTEMPTS {
         let account = users.find_user(user).await?.ok_or(HttpError::UserNotFound)?;
         let (old, is_new) = (account.avatar.clone(), account.avatar != new);
+        let changed = User { avatar: new.clone(), ..account.clone() };
         let leaving = if is_new { app.avatars.note_leaving(account).await? } else { None };
         let replaced = match users.set_avatar(user, old.as_deref(), new.as_deref()).await {
             Ok(replaced) => replaced,
@@ -85,6 +87,8 @@ async fn store(app: &App, user: &Username, picture: Option<Picture>) -> Result<O
         }
         if let Some(prepared) = prepared {
             prepared.publish().await;
+            // A change that came right after this one may have looked for the file before it was there.
+            app.avatars.remove_unused(&changed, users).await;
         }
         if let Some(leaving) = leaving {
             leaving.remove(users).await;

@@ -22,6 +22,7 @@ use crate::app::App;
 use crate::body::RequestBody;
 use crate::error::HttpError;
 use crate::files::{Asked, Download, PendingFile, asked_range, content_disposition, preview};
+use crate::permits::TooMany;
 use crate::signed_in::SignedIn;
 
 /// A file whose bytes are stored.
@@ -95,7 +96,10 @@ async fn receive(
     }
     let counted = app.files.upload_rate.count(&me.user, Instant::now());
     counted.map_err(|retry_after_seconds| HttpError::UploadsTooOften { retry_after_seconds })?;
-    let permit = app.files.uploads.take(&me.user)?;
+    let permit = app.files.uploads.take(&me.user).map_err(|too_many| match too_many {
+        TooMany::OfOne => HttpError::TooManyUploads,
+        TooMany::InAll => HttpError::Busy,
+    })?;
     let space = app.files.disk.take(bytes)?;
     let id = FileId::from_bytes(rand::random());
     let reserved = ReservedFile { id, owner: me.user.clone(), bytes };

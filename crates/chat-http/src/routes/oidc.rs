@@ -16,6 +16,7 @@ use crate::client_address::ClientAddress;
 use crate::cookie;
 use crate::error::HttpError;
 use crate::oidc::{self, OidcSignIn};
+use crate::permits::TooMany;
 use crate::return_path::ReturnPath;
 use crate::store_health::StoreUse;
 
@@ -193,7 +194,15 @@ async fn finish(
         }
         (None, None) => return refused(Failure::Failed),
     };
-    let Ok(_permit) = oidc.exchanges.try_acquire() else { return refused(Failure::Away) };
+    let whose = address.network().map_or_else(|| attempt.state.clone(), |network| network.to_string());
+    let _permit = match oidc.exchanges.take(&whose) {
+        Ok(permit) => permit,
+        Err(too_many) => {
+            let of_one_network = too_many == TooMany::OfOne;
+            tracing::warn!(of_one_network, "too many sign-ins are at the OpenID provider at one time");
+            return refused(Failure::Away);
+        }
+    };
     let user = match oidc.provider.finish(attempt, code, &callback_url(app), now_ms() / 1000).await {
         Ok(user) => user,
         Err(error) => {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chat_auth::{OidcAnswer, OidcAnswering, OidcOptions, OidcProvider, OidcRequest};
 use chat_core::Username;
@@ -109,7 +110,13 @@ impl World {
         let answering = Arc::clone(&fake);
         let send = move |request: OidcRequest| -> OidcAnswering {
             let answer = answering.lock().unwrap().answer(&request);
-            Box::pin(async move { answer.map_err(Into::into) })
+            let is_answered = request.form.is_none_or(|form| !form.contains("code=never"));
+            Box::pin(async move {
+                if !is_answered {
+                    std::future::pending::<()>().await;
+                }
+                answer.map_err(Into::into)
+            })
         };
         let oidc = OidcSignIn::new("Work", OidcProvider::new(options, send));
         let chat = Chat::of_provider(store, oidc, |options| {
@@ -239,7 +246,9 @@ async fn only_the_browser_that_began_finishes_and_only_once() {
     let other = world.begin("%2Fb").await;
     let query = format!("code=one&state={}", begun.state);
     let sealed = begun.cookie.strip_prefix("oidc=").unwrap();
-    let changed = format!("oidc={}x{}", &sealed[..sealed.len() - 2], &sealed[sealed.len() - 1..]);
+    let (start, end) = sealed.split_at(sealed.len() - 2);
+    let other_character = if end.starts_with('x') { 'y' } else { 'x' };
+    let changed = format!("oidc={start}{other_character}{}", &end[1..]);
     let twice = format!("{}; {}", begun.cookie, other.cookie);
     let session = world.sign_in("2", "bob").await.replace("auth=", "oidc=");
     for (what, query, cookie) in [
@@ -404,7 +413,7 @@ async fn a_lost_answer_leaves_no_half_account_and_doubles_nothing() {
 
 #[tokio::test]
 async fn of_two_first_sign_ins_at_once_both_have_one_account() {
-    let world = World::start().await;
+    let world = World::with(|options| options.registration_limits.accounts_max = Some(1)).await;
     world.user("1", "alice");
     // Neither finds the account that the other one makes.
     world.chat.store.slow.store(true, Ordering::Relaxed);
@@ -423,6 +432,32 @@ async fn of_two_first_sign_ins_at_once_both_have_one_account() {
         assert_eq!(world.name(&cookie(&reply, "auth").unwrap()).await, "alice");
     }
     assert_eq!(world.accounts().await, 1);
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_all_places_at_the_provider() {
+    let proxy = "127.0.0.1/32".parse().unwrap();
+    let world = Arc::new(World::with(|options| options.trusted_proxies = vec![proxy]).await);
+    world.user("1", "alice");
+    let come_back = |address: &'static str, code: String| {
+        let world = Arc::clone(&world);
+        async move {
+            let begun = world.begin("%2F").await;
+            let path = format!("/api/oidc/callback?code={code}&state={}", begun.state);
+            let headers = [("Cookie", begun.cookie.as_str()), ("X-Forwarded-For", address)];
+            target(&world.chat.call("GET", &path, &headers, b"").await)
+        }
+    };
+    for place in 0..8 {
+        let held = tokio::spawn(come_back("192.0.2.1", format!("never{place}")));
+        while world.codes() == place {
+            assert!(!held.is_finished());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    assert_eq!(come_back("192.0.2.1", "one".to_owned()).await, "/?sign_in=away");
+    assert_eq!(come_back("192.0.2.2", "two".to_owned()).await, "/");
+    assert_eq!(world.codes(), 9);
 }
 
 #[tokio::test]
