@@ -49,7 +49,8 @@ export class Chat extends Driver {
    * @param {Key} key
    * @param {string} text
    * @param {Pick<Item, "mentions" | "mentionAll" | "replyTo">} [more]
-   * @returns {Promise<number>} its number, once it is stored; the error has the code of a refusal
+   * @returns {Promise<number>} its number, once it is stored. `reason` of the error is the code of a refusal; its
+   *   text is the same, or the sentence of a program that has refused the message
    */
   send(key, text, more) {
     const item = this.itemOf({ key, text, ...more });
@@ -102,7 +103,8 @@ export class Chat extends Driver {
       if (item.state === "stored") {
         resolve(item.seq ?? 0);
       } else if (item.state === "failed" || reason) {
-        reject(new Error(item.reason ?? reason));
+        // A program that refuses a message may say why in its own words.
+        reject(Object.assign(new Error(item.sentence ?? item.reason ?? reason), { reason: item.reason ?? reason }));
       } else {
         continue;
       }

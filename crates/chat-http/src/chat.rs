@@ -18,7 +18,8 @@ use crate::service::ChatService;
 use crate::shared_attempts::keyed_hash;
 use crate::webhooks::Webhooks;
 use crate::{
-    HttpOptions, indexing, mass_deletion, member_filling, retention, session_check, store_probe, webhooks,
+    HttpOptions, indexing, mass_deletion, member_filling, retention, session_check, signed_in, store_probe,
+    webhooks,
 };
 
 /// The chat without a listener, on the current tokio runtime. [`service`](Self::service)
@@ -109,6 +110,7 @@ impl Chat {
         let stopping = || app.ends.gracefully.clone();
         tasks.spawn(session_check::keep_checking(app.clone(), stopping()));
         tasks.spawn(session_check::keep_listening(app.clone(), stopping()));
+        tasks.spawn(signed_in::keep_fetching_keys(app.clone(), stopping()));
         tasks.spawn(store_probe::keep_probing(app.clone(), stopping()));
         tasks.spawn(app.sign_in_failures.clone().keep_logging(stopping()));
         tasks.spawn(avatar::keep_sharing(app.clone(), stopping()));

@@ -165,6 +165,9 @@ pub struct HttpOptions {
     /// How often the server checks whether sessions that have sockets here were ended
     /// elsewhere.
     pub session_check_interval: Duration,
+    /// How often the keys of another issuer are fetched again, where they are fetched: a key that
+    /// it has withdrawn is valid for at most as long.
+    pub external_keys_interval: Duration,
     /// Which messages are kept.
     pub retention: Retention,
     /// How often messages that are no longer kept are removed.
@@ -274,6 +277,7 @@ impl Default for HttpOptions {
             trusted_proxies: Vec::new(),
             login_floor: Duration::from_millis(250),
             session_check_interval: Duration::from_secs(30),
+            external_keys_interval: Duration::from_secs(3_600),
             retention: Retention::default(),
             retention_interval: Duration::from_secs(60),
             deletion_settle: Duration::from_secs(60),

@@ -7,6 +7,7 @@ use chat_core::{ReservedNames, SessionId, Username};
 use chat_shard::{causes, now_ms};
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::cookie;
@@ -157,4 +158,22 @@ impl SignedIn {
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// Fetches the keys of another issuer again, every `external_keys_interval`. Without another
+/// issuer there is nothing to do.
+pub(crate) async fn keep_fetching_keys(app: Arc<App>, stopping: CancellationToken) {
+    if !app.parts.tokens.accepts_external() {
+        return;
+    }
+    let fetch = async {
+        loop {
+            tokio::time::sleep(app.options.external_keys_interval).await;
+            app.parts.tokens.refresh_external_keys().await;
+        }
+    };
+    tokio::select! {
+        () = stopping.cancelled() => {}
+        () = fetch => {}
+    }
 }

@@ -27,8 +27,9 @@ use crate::retention::Cut;
 use crate::shared::Shared;
 use crate::{
     EventLog, FileRepository, Invite, ListedRoom, MessageReactions, NewUser, PasswordChange, Retention,
-    RoleChange, RoomRepository, SESSIONS_LISTED_MAX, SearchIndex, SearchPage, SearchQuery, Session,
-    SessionRepository, StoreError, StoreFuture, Subject, TrimPosition, Trimmed, User, UserRepository,
+    RoleChange, RoomRepository, SESSIONS_LISTED_MAX, SESSIONS_OF_USER_MAX, SearchIndex, SearchPage,
+    SearchQuery, Session, SessionRepository, StoreError, StoreFuture, Subject, TrimPosition, Trimmed, User,
+    UserRepository,
 };
 
 /// A store of users, sessions and the log in the memory of this process, for embedders
@@ -118,6 +119,18 @@ impl Default for MemoryStore {
 }
 
 impl Inner {
+    /// Ends the oldest sessions of a user beside this one, if there are too many.
+    fn end_oldest_sessions(&mut self, newest: &Session) {
+        let is_other = |other: &&Session| other.user == newest.user && other.id != newest.id;
+        let others = self.sessions.values().filter(is_other);
+        let mut others: Vec<_> = others.map(|other| (other.created_at_ms, other.id.clone())).collect();
+        others.sort();
+        let ended = (others.len() + 1).saturating_sub(SESSIONS_OF_USER_MAX);
+        for (_, id) in others.drain(..ended) {
+            self.sessions.remove(&id);
+        }
+    }
+
     fn append(&mut self, drafts: &[Draft], now_ms: u64) -> Commit {
         // Looked up before: a history of few messages may forget them in this batch.
         let mut authors = Vec::new();
@@ -436,6 +449,9 @@ impl SessionRepository for MemoryStore {
                 inner.sessions.retain(|_, old| old.expires_at_ms > session.created_at_ms);
             }
             inner.sessions.insert(session.id.clone(), session.clone());
+            if inner.sessions.len() > SESSIONS_OF_USER_MAX {
+                inner.end_oldest_sessions(session);
+            }
             Ok(true)
         })
     }

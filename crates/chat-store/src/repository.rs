@@ -155,7 +155,8 @@ pub trait UserRepository: Send + Sync {
 /// The sessions of users: one for each sign-in, until it ends or is revoked.
 pub trait SessionRepository: Send + Sync {
     /// Stores a session. Returns `false`, and stores nothing, if the user is
-    /// [banned](crate::AdministrationRepository::ban).
+    /// [banned](crate::AdministrationRepository::ban). Of the other sessions of the user, the oldest
+    /// end, so that there are at most [`SESSIONS_OF_USER_MAX`].
     fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, bool>;
 
     /// Finds a session that is valid at `now_ms`: not revoked and not ended.
@@ -605,6 +606,9 @@ pub struct Session {
     /// When the session was last used, to some minutes, in milliseconds since 1970 (UTC).
     pub last_seen_at_ms: u64,
 }
+
+/// The most sessions of a user: more than a user may have WebSockets by default.
+pub const SESSIONS_OF_USER_MAX: usize = 1_500;
 
 /// The number of sessions in one list.
 pub const SESSIONS_LISTED_MAX: usize = 100;

@@ -46,7 +46,7 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
     let counted = app.push_rate.count(&me.user, Instant::now());
     counted.map_err(|retry_after_seconds| HttpError::PushesTooOften { retry_after_seconds })?;
     let PushOrder { endpoint, keys, mut language } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
-    let session = me.session.ok_or(HttpError::NoSession)?;
+    let session = me.session.filter(|_| me.of_host.is_none()).ok_or(HttpError::NoSession)?;
     if endpoint.len() > ENDPOINT_MAX_BYTES || app.pushes.target(&endpoint).is_err() {
         return Err(HttpError::PushEndpoint);
     }

@@ -42,9 +42,12 @@ pub(super) async fn info(call: Call) -> Result<Response<Body>, HttpError> {
 /// What this server can do beyond the first version of the protocol v2. `hello` has the same,
 /// but for the search, the administration and notifications, which are no matter of sockets.
 pub(super) fn features(options: &HttpOptions) -> Vec<&'static str> {
-    let more = ["search", "administration"].into_iter().chain(options.push.enabled.then_some("push"));
+    let more = ["search", "administration"].into_iter().chain(options.push.enabled.then_some(PUSH));
     options.shards.hub.features().chain(more).collect()
 }
+
+/// The feature of notifications while no page is open.
+pub(super) const PUSH: &str = "push";
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -30,14 +30,18 @@ pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
     }
     let account = app.parts.stores.users.find_user(&me.user).await?;
     let is_administrator = administrator::is_administrator(&app, &me).await?;
-    let push_key = if app.options.push.enabled { Some(push::public_key(&app).await?) } else { None };
+    // A subscription ends with the session that made it, so that only the chat's own sessions can.
+    let may_subscribe = app.options.push.enabled && me.session.is_some() && me.of_host.is_none();
+    let push_key = if may_subscribe { Some(push::public_key(&app).await?) } else { None };
+    let mut features = server::features(&app.options);
+    features.retain(|feature| may_subscribe || *feature != server::PUSH);
     let mut response = answer::json(
         StatusCode::OK,
         &Me {
             username: me.user.as_str(),
             avatar: app.picture_address(account.and_then(|user| user.avatar)),
             role: if is_administrator { UserRole::Administrator } else { UserRole::Member },
-            features: server::features(&app.options),
+            features,
             push_key,
         },
     );

@@ -1,6 +1,9 @@
 //! Users whom another issuer signs in.
 
-use chat_auth::{PasswordsOptions, TokenOptions};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use chat_auth::{ExternalKeys, FetchedKeys, PasswordsOptions, TokenOptions};
 use chat_core::Username;
 use chat_store::UserRepository as _;
 use serde_json::{Value, json};
@@ -20,8 +23,7 @@ async fn another_issuer_signs_in_its_own_users() {
     let external = TokenOptions { accept_external: true, ..TokenOptions::default() };
     let chat = Chat::with_auth(PasswordsOptions::default(), tokens_with(external), |_| {}).await;
     let reply = chat.get("/api/me", &cookie).await;
-    let push_key = reply.json()["push_key"].clone();
-    let me = json!({ "username": "bot", "avatar": "", "role": "member", "features": ["edit", "delete", "react", "reply", "mentions", "read", "typing", "rooms", "files", "search", "administration", "push"], "push_key": push_key });
+    let me = json!({ "username": "bot", "avatar": "", "role": "member", "features": ["edit", "delete", "react", "reply", "mentions", "read", "typing", "rooms", "files", "search", "administration"] });
     assert_eq!(reply.json(), me);
     assert_eq!(reply.header("set-cookie"), None);
     assert_eq!(chat.call("POST", "/api/logout", &[("Cookie", &cookie)], b"").await.status, 200);
@@ -105,6 +107,40 @@ async fn a_token_of_another_issuer_is_valid_until_it_expires() {
     let mut socket = Wire::open(&chat, "a", &short).await;
     assert_eq!(socket.close_code().await, Some(1008));
     assert_eq!(chat.get("/api/me", &short).await.refusal(), invalid);
+}
+
+#[tokio::test]
+async fn a_key_that_its_issuer_withdraws_is_valid_for_a_while_only() {
+    let both = include_str!("../../../chat-auth/tests/keys/set.json");
+    let mut one: Value = serde_json::from_str(both).unwrap();
+    one["keys"].as_array_mut().unwrap().retain(|key| key["kid"] != "ed");
+    let published = Arc::new(Mutex::new(both.to_owned()));
+    let answer = Arc::clone(&published);
+    let fetch = move || -> FetchedKeys {
+        let text = answer.lock().unwrap().clone();
+        Box::pin(async { Ok(text) })
+    };
+    let keys = Arc::new(ExternalKeys::fetched(fetch, Duration::ZERO));
+    let tokens = tokens_with(TokenOptions::default()).with_external_keys(keys);
+    let chat = Chat::with_auth(PasswordsOptions::default(), tokens, |options| {
+        options.external_keys_interval = Duration::from_millis(20);
+    })
+    .await;
+    let pem = include_bytes!("../../../chat-auth/tests/keys/ed25519.pem");
+    let key = jsonwebtoken::EncodingKey::from_ed_pem(pem).unwrap();
+    let header = jsonwebtoken::Header {
+        kid: Some("ed".to_owned()),
+        ..jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA)
+    };
+    let claims = json!({ "sub": "guest", "exp": now() + 600 });
+    let cookie = format!("auth={}", jsonwebtoken::encode(&header, &claims, &key).unwrap());
+    assert_eq!(chat.get("/api/me", &cookie).await.status, 200);
+    *published.lock().unwrap() = one.to_string();
+    let begun = Instant::now();
+    while chat.get("/api/me", &cookie).await.status != 401 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the key is still valid");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

@@ -82,6 +82,9 @@ async fn the_host_says_who_a_request_is_from() {
     for cookie in ["", "three", "bad"] {
         assert_eq!(chat.get("/api/me", cookie).await.status, 401, "{cookie}");
     }
+    // Notifications without a page belong to a session of the chat, and there is none.
+    let me = chat.get("/api/me", "one").await.json();
+    assert!(me["push_key"].is_null() && !me["features"].as_array().unwrap().contains(&json!("push")), "{me}");
     // There is no other way in.
     assert_eq!(chat.login("alice", "password").await.status, 404);
     assert_eq!(chat.register("carol", "password").await.status, 404);

@@ -29,6 +29,7 @@ pub(crate) async fn put<S: Statements>(statements: &mut S, bot: &NewBot) -> Resu
     for room in &bot.rooms {
         statements.rows(ADD_ROOM, &[name, Text(room.as_str())]).await?;
     }
+    statements.rows(DROP_OTHER_WEBHOOKS, &[name]).await?;
     outgoing::drop_of(statements, &bot.account.name, false).await?;
     if had_token != Some(true) {
         let rooms: Vec<&str> = bot.rooms.iter().map(RoomName::as_str).collect();
@@ -154,6 +155,9 @@ const DROP_ROOMS: &str = "DELETE FROM bot_rooms WHERE username = $1";
 const ADD_ROOM: &str =
     "INSERT INTO bot_rooms (username, room) VALUES ($1, $2) ON CONFLICT (username, room) DO NOTHING";
 const DROP_WEBHOOKS: &str = "DELETE FROM webhooks WHERE username = $1";
+/// Those to rooms that the bot no longer has.
+const DROP_OTHER_WEBHOOKS: &str = "DELETE FROM webhooks WHERE username = $1
+    AND room NOT IN (SELECT r.room FROM bot_rooms AS r WHERE r.username = $1)";
 const REVOKE: &str = "UPDATE bots SET token_hash = NULL
     WHERE username = $1 AND token_hash IS NOT NULL RETURNING username";
 const FIND: &str = "SELECT b.username, b.by_user, b.created_at, b.token_hash,

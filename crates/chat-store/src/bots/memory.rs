@@ -50,6 +50,7 @@ impl Bots {
             created_at_ms: first.map_or(*created_at_ms, |first| first.created_at_ms),
         };
         let is_new = first.is_none_or(|first| first.token != kept.token);
+        self.webhooks.retain(|_, webhook| webhook.bot != *name || kept.rooms.contains(&webhook.room));
         self.bots.insert(name.clone(), kept);
         is_new
     }

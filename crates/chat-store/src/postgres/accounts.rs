@@ -16,8 +16,8 @@ use crate::rooms::members;
 use crate::rows::Columns as _;
 use crate::{
     AdministrationRepository as _, Ended, NewUser, PasswordChange, RegistrationTerms, RoleChange,
-    SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, Subject, User, UserRepository,
-    columns, rows,
+    SESSIONS_LISTED_MAX, SESSIONS_OF_USER_MAX, Session, SessionRepository, StoreError, StoreFuture, Subject,
+    User, UserRepository, columns, rows,
 };
 
 impl UserRepository for PostgresStore {
@@ -337,7 +337,16 @@ impl SessionRepository for PostgresStore {
             // A ban that was committed before this statement is seen by it; one that is
             // committed later ends the session itself.
             let end = || sqlx::query(END_BANNED).bind(session.id.as_str()).bind(session.user.as_str());
-            Ok(self.pool.row(end).await?.is_none())
+            let is_open = self.pool.row(end).await?.is_none();
+            if is_open {
+                let newest = SESSIONS_OF_USER_MAX as i64 - 1;
+                let end_oldest = || {
+                    let query = sqlx::query(END_OLDEST_SESSIONS).bind(session.user.as_str());
+                    query.bind(session.id.as_str()).bind(newest)
+                };
+                self.pool.rows(end_oldest).await?;
+            }
+            Ok(is_open)
         })
     }
 
@@ -553,6 +562,16 @@ pub(super) const REVOKE_SESSIONS_OF: &str = "WITH ended AS (DELETE FROM sessions
 /// In the same order.
 const REVOKE_OTHER_SESSIONS: &str = "WITH ended AS (DELETE FROM sessions WHERE id IN (
          SELECT id FROM sessions WHERE username = $1 AND id <> $2 ORDER BY id FOR UPDATE)
+     RETURNING id, username)
+     SELECT id, pg_notify('chat_sessions', username),
+            tell_servers(json_build_object('sessions_of', username))
+       FROM ended";
+
+/// All but the newest, and the one that was just opened. What another statement has locked ends by
+/// that one, or at the next sign-in.
+const END_OLDEST_SESSIONS: &str = "WITH ended AS (DELETE FROM sessions WHERE id IN (
+         SELECT id FROM sessions WHERE username = $1 AND id <> $2
+          ORDER BY created_at DESC, id DESC OFFSET $3 FOR UPDATE SKIP LOCKED)
      RETURNING id, username)
      SELECT id, pg_notify('chat_sessions', username),
             tell_servers(json_build_object('sessions_of', username))

@@ -12,8 +12,8 @@ use crate::directory::ListingPage;
 use crate::names::{RemovedNames, pick_ignoring_case};
 use crate::rooms::members;
 use crate::{
-    NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError,
-    StoreFuture, Subject, User, UserRepository, columns, rows,
+    NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, SESSIONS_OF_USER_MAX, Session,
+    SessionRepository, StoreError, StoreFuture, Subject, User, UserRepository, columns, rows,
 };
 
 impl UserRepository for SqliteStore {
@@ -326,7 +326,17 @@ impl SessionRepository for SqliteStore {
                     .execute(&mut writing.connection)
                     .await;
             }
-            writing.finish(work.map(|done| done.rows_affected() > 0).map_err(StoreError::unavailable)).await
+            let mut is_open = work.map(|done| done.rows_affected() > 0);
+            if matches!(is_open, Ok(true)) {
+                let oldest = sqlx::query(END_OLDEST_SESSIONS)
+                    .bind(session.user.as_str())
+                    .bind(session.id.as_str())
+                    .bind(SESSIONS_OF_USER_MAX as i64 - 1)
+                    .execute(&mut writing.connection)
+                    .await;
+                is_open = oldest.map(|_| true);
+            }
+            writing.finish(is_open.map_err(StoreError::unavailable)).await
         })
     }
 
@@ -437,6 +447,11 @@ const OPEN_SESSION: &str =
          ON CONFLICT (id) DO UPDATE SET username = excluded.username,
             created_at = excluded.created_at, expires_at = excluded.expires_at,
             device = excluded.device, address = excluded.address, last_seen_at = excluded.last_seen_at";
+
+/// All but the newest, and the one that was just opened.
+const END_OLDEST_SESSIONS: &str = "DELETE FROM sessions WHERE id IN (
+         SELECT id FROM sessions WHERE username = ?1 AND id <> ?2
+          ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?3 + 0)";
 
 const FIND_SESSION: &str = "SELECT id, username, created_at, expires_at, device, address, last_seen_at
        FROM sessions WHERE id = ?1 AND expires_at > ?2";

@@ -132,8 +132,15 @@ async fn a_webhook_is_for_a_room_of_its_bot(store: TestStore) {
         assert!(create(webhook(100 + u8::try_from(number).unwrap(), "a")).await);
     }
     assert!(!create(webhook(8, "a")).await, "one too many");
-    store.bots.revoke_bot(&name("robot"), None, 6).await.unwrap();
+    // A new token for other rooms ends those of the rooms that the bot no longer has.
+    made(&store, 2, &["a", "b"]).await;
+    assert!(store.bots.find_webhook(&secret(7)).await.unwrap().is_some());
+    made(&store, 3, &["b"]).await;
     assert_eq!(store.bots.find_webhook(&secret(7)).await.unwrap(), None);
+    assert_eq!(store.bots.bots().await.unwrap()[0].webhooks, 0);
+    assert!(create(webhook(9, "b")).await);
+    store.bots.revoke_bot(&name("robot"), None, 6).await.unwrap();
+    assert_eq!(store.bots.find_webhook(&secret(9)).await.unwrap(), None);
     assert!(!create(webhook(8, "a")).await);
 }
 

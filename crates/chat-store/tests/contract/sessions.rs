@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chat_core::SessionId;
-use chat_store::{SESSIONS_LISTED_MAX, Session};
+use chat_store::{SESSIONS_LISTED_MAX, SESSIONS_OF_USER_MAX, Session};
 
 use crate::common::{TestStore, name, session};
 
@@ -14,6 +14,27 @@ every_store! {
     sessions_are_listed_newest_first,
     the_last_use_of_a_session_never_moves_back,
     the_valid_sessions_among_many_are_found,
+    of_too_many_sessions_of_a_user_the_oldest_end,
+}
+
+async fn of_too_many_sessions_of_a_user_the_oldest_end(store: TestStore) {
+    let open = async |id: &str, user: &str, created_at_ms: u64| {
+        assert!(store.sessions.open_session(&session(id, user, created_at_ms, 1_000_000)).await.unwrap());
+    };
+    let is_there =
+        async |id: &str| store.sessions.find_session(&SessionId::new(id), 1).await.unwrap().is_some();
+    open("of bob", "bob", 1).await;
+    for number in 0..SESSIONS_OF_USER_MAX {
+        open(&number.to_string(), "alice", 10 + number as u64).await;
+    }
+    assert!(is_there("0").await);
+    // It stays, although its clock is behind.
+    open("new", "alice", 2).await;
+    assert_eq!([is_there("0").await, is_there("1").await, is_there("new").await], [false, true, true]);
+    open("1", "alice", 10_000).await;
+    open("newer", "alice", 10_001).await;
+    assert_eq!([is_there("new").await, is_there("1").await, is_there("2").await], [false, true, true]);
+    assert!(is_there("of bob").await);
 }
 
 async fn a_session_lasts_until_its_end(store: TestStore) {
