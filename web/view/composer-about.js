@@ -3,7 +3,7 @@
 import { targetOf } from "../logic/changing.js";
 import { summaryOf } from "../logic/files.js";
 import { t } from "../words.js";
-import { button, byId, element, isolated, symbol } from "./dom.js";
+import { button, byId, element, isolated, symbol, TOUCH } from "./dom.js";
 import { showLine } from "./message.js";
 
 /** @typedef {import("../logic/changes.js").Shown} Shown */
@@ -96,7 +96,7 @@ export class About {
     const line = element("span", "quiet");
     showLine(line, answered ? summaryOf(answered, t.photos).slice(0, QUOTE_MAX_LENGTH) : t.replyingTo);
     const words = edited
-      ? [element("span", "title", t.editing)]
+      ? [element("span", "title", TOUCH.matches ? t.editing : `${t.editing} · ${t.escCancels}`)]
       : [element("span", "title", isolated(answered?.from ?? "", "name"), " ", line)];
     this.#bar.replaceChildren(symbol(edited ? "edit" : "reply"), element("span", "unseen", edited ? "" : `${t.replyingTo} `), ...words, cancel);
     this.#bar.role = "status";

@@ -91,7 +91,12 @@ scenario("everything that is pressed is as large as a finger, and no key is ment
   const { x, y } = await page.locator("#messages [data-from=alice] .text").first().boundingBox();
   await touched.press({ x: x + 20, y: y + 8 });
   await look("message");
-  await page.keyboard.press("Escape");
+  await page.tap("#message-sheet [data-action=edit]");
+  await page.waitForSelector("#about:not([hidden])");
+  assert.equal(await page.textContent("#about .title"), "Editing");
+  await look("editing");
+  await page.tap("#about .icon");
+  await page.waitForSelector("#about", { state: "hidden" });
   await page.tap("#talk-more");
   await page.waitForSelector("#talk-menu:popover-open");
   await page.locator("#talk-menu").evaluate((sheet) => Promise.all(sheet.getAnimations().map(({ finished }) => finished)));
