@@ -1,6 +1,7 @@
 // Requests of administrators and moderators, and of members who invite or report.
 
 import { ApiError, call } from "../api.js";
+import { usersFound } from "../found.js";
 import { hasSpelling } from "../logic/spelling.js";
 
 /** @typedef {{ title?: string, welcome?: string, accent?: string }} ServerChanges */
@@ -77,8 +78,9 @@ export async function removeLogo() {
  * @returns {Promise<{ items: Account[], next?: string }>}
  */
 export async function accounts(q, after) {
-  const { users, next } = await call(`/api/users${queryOf({ q, after, limit: 50 })}`);
-  return { items: users, next };
+  const { items, next } = await usersFound({ q, after });
+  // Administrators see more of each.
+  return { items: /** @type {Account[]} */ (items), next };
 }
 
 /**

@@ -33,14 +33,46 @@ function hasOtherLetters(text, wanted) {
 }
 
 /**
- * A text in the other script, as a server may have it that compares letters only: one
- * spelling of several. Empty where nothing in it has another one.
+ * What to ask a server for that compares letters, so that it finds a name which is spelled
+ * in the other script: the usual spelling of the text there, and beginnings that sound
+ * like its own. More than what is wanted begins so: `hasSpelling` tells.
  * @param {string} text
+ * @returns {string[]} empty where nothing in the text has another spelling
  */
 export function inOtherScript(text) {
   const plain = folded(text);
-  const other = CYRILLIC.test(plain) ? plain.replace(CYRILLIC_ALL, (letter) => LATIN_OF[letter] ?? letter) : plain.replace(LATIN_PARTS, (part) => CYRILLIC_OF[part] ?? part);
-  return other === plain ? "" : other;
+  const isCyrillic = CYRILLIC.test(plain);
+  const usual = isCyrillic ? plain.replace(CYRILLIC_ALL, (letter) => LATIN_OF[letter] ?? letter) : plain.replace(LATIN_PARTS, (part) => CYRILLIC_OF[part] ?? part);
+  return usual === plain ? [] : [...new Set([usual, ...beginningsOf(soundOf(text), isCyrillic ? LATIN : RUSSIAN)])].filter(Boolean);
+}
+
+/**
+ * One or two letters with which a name begins that sounds so, the likeliest first: a name
+ * that sounds like `iulia` begins with Юл.
+ * @param {string} sound
+ * @param {string} alphabet
+ */
+function beginningsOf(sound, alphabet) {
+  const all = beginnings.get(alphabet) ?? allBeginnings(alphabet);
+  beginnings.set(alphabet, all);
+  const fitting = all.filter((one) => sound.startsWith(one.sound) || (one.letters.length === 1 && sound !== "" && one.sound.startsWith(sound)));
+  // What begins with two letters is found by the first one, too, among much else.
+  const best = fitting.filter(({ letters }) => letters.length > 1 || !fitting.some((other) => other.letters !== letters && other.letters.startsWith(letters)));
+  const covered = (/** @type {Beginning} */ one) => Math.min(one.sound.length, sound.length);
+  return best.sort((a, b) => covered(b) - covered(a) || a.letters.length - b.letters.length || a.rank - b.rank).slice(0, BEGINNINGS_MAX).map(({ letters }) => letters);
+}
+
+/** @typedef {{ letters: string, sound: string, rank: number }} Beginning `rank`: less for usual letters */
+
+/**
+ * @param {string} alphabet
+ * @returns {Beginning[]}
+ */
+function allBeginnings(alphabet) {
+  const single = [...alphabet].map((letter, rank) => ({ letters: letter, sound: soundOf(letter), rank }));
+  const pairs = single.flatMap((a) => single.filter((b) => b !== a).map((b) => ({ letters: a.letters + b.letters, sound: soundOf(a.letters + b.letters), rank: a.rank + b.rank, apart: a.sound + b.sound })));
+  // Letters of Russian do not change each other's sound: сш is no way to spell ш.
+  return [...single, ...pairs.filter(({ sound, apart }) => alphabet === LATIN || sound === apart)];
 }
 
 /** @param {string} text */
@@ -84,6 +116,13 @@ const CYRILLIC_OF = {
   a: "а", b: "б", c: "к", d: "д", e: "е", f: "ф", g: "г", h: "х", i: "и", j: "й", k: "к", l: "л", m: "м", n: "н", o: "о", p: "п", q: "к", r: "р", s: "с", t: "т",
   u: "у", v: "в", w: "в", x: "кс", y: "й", z: "з",
 };
+/** The letters of either script, the usual ones first. */
+const RUSSIAN = "аеионтсрлвкмдпуязбгчхжюшцщэфёйы";
+const LATIN = "aeinorstlducmkvpgbhfzywxjq";
+/** By alphabet: made when the first is needed. @type {Map<string, Beginning[]>} */
+const beginnings = new Map();
+/** Each is a request. */
+const BEGINNINGS_MAX = 3;
 const CYRILLIC = /[а-яёєіїґ]/;
 const CYRILLIC_ALL = /[а-яёєіїґ]/g;
 const LATIN_PARTS = /shch|sch|sh|ch|zh|kh|ts|tz|yu|ju|ya|ja|yo|jo|ye|je|ph|ck|[a-z]/g;

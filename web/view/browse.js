@@ -1,5 +1,6 @@
 // All rooms that the user may read, in a dialog: searched, joined and opened.
 
+import { roomsFound } from "../found.js";
 import { addressOf } from "../logic/address.js";
 import * as rooms from "../rooms.js";
 import { wording } from "../wording.js";
@@ -34,10 +35,7 @@ export class Browse {
   constructor(go) {
     this.#go = go;
     this.#pages = new Pages(
-      async (q, after) => {
-        const { rooms: items, next } = await rooms.rooms({ q, after });
-        return { items, next };
-      },
+      (q, after) => roomsFound({ q, after }),
       ({ items, hasMore, isLoading, error }) => {
         this.#list.ariaBusy = String(isLoading);
         if (isLoading) return;

@@ -1,9 +1,9 @@
 // The finder: a dialog in which a conversation is found by a part of its name, also
 // among the rooms and users that the user does not know yet, or a room is opened.
 
+import { roomsFound, usersFound } from "../found.js";
 import { isRoomName, NAME_MAX_CHARS } from "../logic/address.js";
-import { beginsSo, hasSpelling, inOtherScript } from "../logic/spelling.js";
-import * as rooms from "../rooms.js";
+import { beginsSo, hasSpelling } from "../logic/spelling.js";
 import { t, titleOf } from "../words.js";
 import { avatar, isNobody, knowPicture } from "./avatar.js";
 import { element, isolated, symbol } from "./dom.js";
@@ -157,24 +157,23 @@ export class Finder {
 }
 
 /**
- * Asks the server for rooms and users, by both spellings of what was typed.
+ * Asks the server for rooms and users.
  * @param {string} query perhaps with a `#` or an `@`
  * @returns {Promise<{ items: Choice[] }>}
  */
 async function find(query) {
-  const typed = query.replace(/^[#@]/, "");
-  const spellings = [typed, inOtherScript(typed)].filter(Boolean);
+  const wanted = { q: query.replace(/^[#@]/, ""), limit: CHOICES_MAX };
   const [places, people] = await Promise.all([
-    query.startsWith("@") ? [] : Promise.all(spellings.map((q) => rooms.rooms({ q, limit: CHOICES_MAX }))).then((pages) => pages.flatMap((page) => page.rooms)),
-    query.startsWith("#") ? [] : Promise.all(spellings.map((q) => rooms.users({ q, limit: CHOICES_MAX }))).then((pages) => pages.flatMap((page) => page.users)),
+    query.startsWith("@") ? [] : roomsFound(wanted).then(({ items }) => items),
+    query.startsWith("#") ? [] : usersFound(wanted).then(({ items }) => items),
   ]);
   for (const { username, avatar: picture, bot } of people) knowPicture(username, picture, bot);
-  /** @type {Choice[]} */
-  const found = [
-    ...places.map(({ name, title, access }) => ({ key: /** @type {const} */ (`#${name}`), title: titleOf(name, title), isClosed: access === "closed" })),
-    ...people.map(({ username }) => ({ key: /** @type {const} */ (`@${username}`), title: username })),
-  ];
-  return { items: [...new Map(found.map((choice) => [choice.key, choice])).values()] };
+  return {
+    items: [
+      ...places.map(({ name, title, access }) => ({ key: /** @type {const} */ (`#${name}`), title: titleOf(name, title), isClosed: access === "closed" })),
+      ...people.map(({ username }) => ({ key: /** @type {const} */ (`@${username}`), title: username })),
+    ],
+  };
 }
 
 /**

@@ -1,7 +1,7 @@
 // A box in which users of the directory are searched, with a list of those found.
 // The focus stays in the box; arrow keys choose.
 
-import * as rooms from "../rooms.js";
+import { usersFound } from "../found.js";
 import { wording } from "../wording.js";
 import { t } from "../words.js";
 import { avatar, knowPicture } from "./avatar.js";
@@ -9,7 +9,7 @@ import { element, isolated } from "./dom.js";
 import { make } from "./make.js";
 import { Pages } from "./pages.js";
 
-/** @typedef {rooms.Found} Found */
+/** @typedef {import("../rooms.js").Found} Found */
 
 export class PeopleSearch {
   node;
@@ -58,9 +58,9 @@ export class PeopleSearch {
     this.node = make("div", { class: "search" }, this.#text, this.#list, this.#words);
     this.#pages = new Pages(
       async (q, after) => {
-        const { users, next } = await rooms.users({ q, after });
-        for (const { username, avatar: picture, bot } of users) knowPicture(username, picture, bot);
-        return { items: users, next };
+        const page = await usersFound({ q, after });
+        for (const { username, avatar: picture, bot } of page.items) knowPicture(username, picture, bot);
+        return page;
       },
       (shown) => this.#show(shown),
     );

@@ -1,6 +1,7 @@
 // Whom the user may mention in a room: its members, and others of the directory.
 // They are asked for when an `@` is typed, and kept for a while.
 
+import { usersFound } from "../found.js";
 import * as rooms from "../rooms.js";
 import { knowPicture } from "./avatar.js";
 
@@ -49,7 +50,7 @@ export class RoomPeople {
     }
     this.#due = setTimeout(async () => {
       try {
-        const { users } = await rooms.users({ q: query, limit: FOUND_MAX });
+        const { items: users } = await usersFound({ q: query, limit: FOUND_MAX });
         for (const { username, avatar, bot } of users) knowPicture(username, avatar, bot);
         if (this.#found.size >= KEPT_MAX) this.#found.clear();
         this.#found.set(query, users.map(({ username }) => username));

@@ -1,9 +1,10 @@
 // The panel in which messages are searched. Where to search, and whose messages, is
 // said by chips, which are picked from a list or typed: `in:`, `from:`.
 
+import { usersFound } from "../found.js";
 import { addressOf } from "../logic/address.js";
 import { comparable, excerpt, filterIn, foundIn, queryOf } from "../logic/search.js";
-import * as rooms from "../rooms.js";
+import { beginsSo } from "../logic/spelling.js";
 import { searchOn } from "../search.js";
 import { ApiError } from "../api.js";
 import { wording } from "../wording.js";
@@ -253,7 +254,7 @@ export class SearchPanel {
    */
   #suggest({ kind, text }) {
     const wanted = comparable(text.trim());
-    const fits = (/** @type {string} */ title) => comparable(title).split(/[\s-]+/).some((word) => word.startsWith(wanted)) || comparable(title).startsWith(wanted);
+    const fits = (/** @type {string} */ title) => [comparable(title), ...comparable(title).split(/[\s-]+/)].some((words) => words.startsWith(wanted) || beginsSo(words, wanted));
     const { rooms, people, current } = this.#directory;
     /** @type {Filter[]} */
     const all =
@@ -274,7 +275,7 @@ export class SearchPanel {
   async #findPeople(q) {
     this.#peopleFor = q;
     this.#people = [];
-    const { users } = await rooms.users({ q, limit: OFFERED_MAX }).catch(() => ({ users: [] }));
+    const { items: users } = await usersFound({ q, limit: OFFERED_MAX }).catch(() => ({ items: [] }));
     for (const { username, avatar: picture, bot } of users) knowPicture(username, picture, bot);
     const filter = filterIn(this.#text.value);
     if (q === this.#peopleFor && filter?.text.trim() === q) {

@@ -231,6 +231,48 @@ scenario("a name is found in any Unicode form of its letters", async () => {
   assert.deepEqual(await alice.page.$$eval("#finder-list .title", (all) => all.map(({ textContent }) => textContent).slice(0, -1)), ["Андрей"]);
 });
 
+scenario("a person who was never met is found in the letters of the other script", async () => {
+  for (const name of ["Мария", "Maria Reyes", "Сергей", "Тамара"]) await register(server.url, name);
+  const alice = await person(server.url, "alice", { path: `/r/${room()}` });
+  const { page } = alice;
+  await page.waitForSelector("#message-menu", { state: "attached" });
+  const finds = async (box, list, typed, ...names) => {
+    await page.fill(box, typed);
+    await page.waitForFunction(
+      ({ list, names }) => JSON.stringify([...document.querySelectorAll(`${list} li`)].filter((line) => line.querySelector("chat-avatar")).map((line) => line.querySelector(".title")?.textContent).sort()) === JSON.stringify(names),
+      { list, names: names.sort() },
+    );
+  };
+  await page.keyboard.press("Control+k");
+  await page.waitForSelector("#finder[open]");
+  await finds("#finder-text", "#finder-list", "ma", "Мария", "Maria Reyes");
+  await finds("#finder-text", "#finder-list", "maria", "Мария", "Maria Reyes");
+  await finds("#finder-text", "#finder-list", "мария", "Мария", "Maria Reyes");
+  await finds("#finder-text", "#finder-list", "sergei", "Сергей");
+  await finds("#finder-text", "#finder-list", "maxim");
+  await page.keyboard.press("Escape");
+  await page.click("#new-talk-open");
+  await finds("#new-talk [role=combobox]", "#new-talk [role=listbox]", "maria", "Мария", "Maria Reyes");
+  await finds("#new-talk [role=combobox]", "#new-talk [role=listbox]", "серг", "Сергей");
+  await page.keyboard.press("Escape");
+  await page.click("#new-room-open");
+  await page.fill("#new-room-title", "Цветоводы");
+  await page.click("#new-room footer .primary");
+  await page.waitForFunction(() => document.querySelector("#title")?.textContent === "Цветоводы");
+  await page.click("#browse-open");
+  await page.fill("#browse-text", "tsvet");
+  await page.waitForFunction(() => [...document.querySelectorAll("#browse-list .title")].map(({ textContent }) => textContent).join() === "Цветоводы");
+  // The first one empties the box.
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("Escape");
+  await page.waitForSelector("#browse", { state: "hidden" });
+  await page.click("#find");
+  await page.fill("#finder-text", "words");
+  await page.locator("#finder-list li", { hasText: "Search messages" }).click();
+  await page.fill("#search-text", "from:maria");
+  await page.waitForFunction(() => [...document.querySelectorAll("#search-choices .title")].some(({ textContent }) => textContent === "Мария"));
+});
+
 for (const colorScheme of ["light", "dark"]) {
   for (const [size, options] of /** @type {const} */ ([
     ["1280", { viewport: { width: 1280, height: 800 } }],
