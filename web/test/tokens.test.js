@@ -95,6 +95,13 @@ test("the contrast is that of AA in both looks, with every accent", () => {
   }
 });
 
+test("what is found is written in a colour that is measured on its ground", () => {
+  const rules = readdirSync(STYLES).filter((file) => file !== "tokens.css").flatMap((file) => [...style(file).matchAll(/[^{}]*\{[^{}]*background: var\(--found\);[^{}]*\}/g)].map(([rule]) => rule));
+  assert.equal(rules.length > 0, true);
+  // A quiet text around it, such as the name of a file, would have too little contrast.
+  for (const rule of rules) assert.match(rule, /[\s;]color: var\(--ink\);/);
+});
+
 /**
  * The tokens of the root, and those of another rule.
  * @param {string} selector
