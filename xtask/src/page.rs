@@ -254,10 +254,21 @@ fn has_npm() -> bool {
     is_present() || (apt::install("npm", &["npm"]) && is_present())
 }
 
-/// Whether there is a browser. As root on Debian it is installed first.
+/// Whether there is a browser. As root on Debian it is installed first, and so is a font for
+/// emoji, without which the browser draws boxes: pictures and widths differ then, but
+/// the scenarios can be played.
 fn has_browser() -> bool {
-    browser().is_some()
-        || (apt::install("Chromium", &["chromium", "fonts-noto-color-emoji"]) && browser().is_some())
+    let is_present = browser().is_some() || (apt::install("Chromium", &["chromium"]) && browser().is_some());
+    if is_present && !has_emoji_font() {
+        apt::install("A font for emoji", &["fontconfig", "fonts-noto-color-emoji"]);
+    }
+    is_present
+}
+
+/// Whether `fc-list` shows a font for emoji.
+fn has_emoji_font() -> bool {
+    let fonts = Command::new("fc-list").args([":", "family"]).output();
+    fonts.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).to_lowercase().contains("emoji"))
 }
 
 /// The Node in `PATH`, or the one that npm installed, if it is new enough.
