@@ -183,6 +183,8 @@ export class EmojiPicker {
     const sections = [...this.#list.querySelectorAll("section")];
     const current = Math.max(0, sections.findLastIndex((section) => section.getBoundingClientRect().top <= top + 8));
     for (const [index, tab] of [...this.#tabs.children].entries()) tab.ariaCurrent = String(index === current);
+    // Where not all of them have room.
+    this.#tabs.children[current]?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   /** @param {EventTarget | null} target */
