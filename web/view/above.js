@@ -6,6 +6,7 @@ import { DEFAULT_ROOM, ROOT, addressOf } from "../logic/address.js";
 import { Typing } from "../logic/typing.js";
 import { filesHere } from "../files-here.js";
 import { ASKED_EVERY_MS, Presence } from "../presence.js";
+import { settings } from "../settings.js";
 import { t, titleOf } from "../words.js";
 import { Absent } from "./absent.js";
 import { act } from "./actions.js";
@@ -119,7 +120,8 @@ export class Above {
       isReadable: () => this.#foot.isReadable,
       hello: () => this.#hello(),
       newRoom: () => this.newRoom.open(),
-      invite: () => this.copy(new URL(ROOT, location.href).href, t.addressCopied),
+      invitesBy: () => this.#invitesBy(),
+      invite: () => this.#invitePeople(),
     });
     hooks.changed();
   }
@@ -206,6 +208,27 @@ export class Above {
     this.#administer(async ({ openReport }) => {
       if (await openReport(shown)) this.#hooks.toast(t.reported);
     });
+  }
+
+  /** How the user can invite to the chat: by its address, where that is enough to get in; by a link; or not at all. */
+  #invitesBy() {
+    const { registration = "open", sign_in_url, sign_in_with, passwords } = settings.server ?? {};
+    if (registration === "open" || sign_in_url || sign_in_with || passwords === false) return "address";
+    return registration === "invite" && (this.#client.isAdministrator || this.#mayInviteHere) ? "link" : null;
+  }
+
+  /** Whether the user may invite to the open room. */
+  get #mayInviteHere() {
+    const { current } = this.#directory;
+    const place = current?.startsWith("#") ? this.#client.account.places.get(current) : undefined;
+    return this.#isAdministered() && place !== undefined && place.role !== null && !place.archived;
+  }
+
+  #invitePeople() {
+    const { current } = this.#directory;
+    if (this.#invitesBy() === "address") this.copy(new URL(ROOT, location.href).href, t.addressCopied);
+    else if (this.#client.isAdministrator) this.#hooks.settings("invites");
+    else if (current) this.#invite(current.slice(1));
   }
 
   /** @param {string} room */

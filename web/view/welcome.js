@@ -27,7 +27,8 @@ export class Welcome {
    * @param {Memory} hooks.memory
    * @param {() => boolean} hooks.isReadable whether the user may read what is open
    * @param {() => void} hooks.hello puts a greeting into the box
-   * @param {() => void} hooks.invite copies the address of the server
+   * @param {() => "address" | "link" | null} hooks.invitesBy how the user can invite people; null: not at all
+   * @param {() => void} hooks.invite copies the address of the chat, or opens the invitations
    * @param {() => void} hooks.newRoom
    */
   constructor(client, directory, hooks) {
@@ -48,9 +49,10 @@ export class Welcome {
     if (this.#hooks.memory.steps.includes("room") && places.some(({ role }) => role === "moderator")) this.#done("room");
     const isGuest = current !== null && this.#client.account.isKept && this.#client.account.places.get(current)?.role === null;
     // A guest joins first; the greeting does that, too.
-    const steps = this.#hooks.memory.steps.filter((step) => !isGuest || step === "hello");
+    const by = this.#hooks.invitesBy();
+    const steps = this.#hooks.memory.steps.filter((step) => (!isGuest || step === "hello") && (step !== "invite" || by));
     const isStrip = !isPage && steps.length > 0 && current?.startsWith("#") === true && this.#hooks.isReadable() && this.#client.rooms.get(current.slice(1))?.status === "in";
-    const shown = JSON.stringify([isPage, isStrip, steps, t.chat]);
+    const shown = JSON.stringify([isPage, isStrip, steps, by, t.chat]);
     if (this.#shown !== shown) {
       this.#shown = shown;
       this.#page.hidden = !isPage;
@@ -79,8 +81,9 @@ export class Welcome {
   }
 
   #content() {
-    const choices = ALL.map((step) => {
-      const [sign, word, hint] = wordsOf(step);
+    const by = this.#hooks.invitesBy();
+    const choices = ALL.filter((step) => step !== "invite" || by).map((step) => {
+      const [sign, word, hint] = wordsOf(step, by);
       return this.#choice(step, symbol(sign), element("span", "", element("b", "", word), element("small", "", hint)));
     });
     return [drawing("hello"), element("h2", "", t.welcomeTo(chatTitle())), element("p", "", t.welcomeHint), element("div", "choices", ...choices)];
@@ -125,14 +128,15 @@ export class Welcome {
 
 /**
  * @param {Step} step
+ * @param {"address" | "link" | null} [by] how the user can invite people
  * @returns {[sign: string, word: string, hint: string]}
  */
-function wordsOf(step) {
+function wordsOf(step, by) {
   switch (step) {
     case "hello":
       return ["write", t.sayHello, t.sayHelloHint];
     case "invite":
-      return ["link", t.invitePeople, t.invitePeopleHint];
+      return ["link", t.invitePeople, by === "link" ? t.inviteByLinkHint : t.invitePeopleHint];
     case "room":
       return ["plus", t.createRoom, t.createRoomHint];
   }

@@ -368,6 +368,37 @@ scenario("a new user of a new server is welcomed, and has three things to do", a
   await strip.waitFor({ state: "hidden" });
 });
 
+scenario("a new user invites by a link where the address of the chat lets nobody in", async () => {
+  const own = await Server.start("--database-url", "memory:");
+  const alice = await newcomer(own.url, "alice");
+  const { page, context } = alice;
+  await page.locator(".welcome button", { hasText: "Say hello" }).click();
+  await page.waitForFunction(() => document.querySelector("#text")?.value.startsWith("Hello"));
+  await page.press("#text", "Enter");
+  const steps = page.locator(".welcome-strip .choices button");
+  await steps.first().waitFor();
+  assert.deepEqual(await steps.allTextContents(), ["Invite people", "Create a room"]);
+  // She came while everybody could register.
+  const turn = async (/** @type {string} */ registration, more = {}) => {
+    await context.unrouteAll();
+    await context.route("**/api/server", async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...(await response.json()), registration, ...more } });
+    });
+    // The page asks a while after it has begun, and keeps the answer.
+    await Promise.all([page.waitForResponse("**/api/server"), page.reload()]);
+    await page.waitForFunction((said) => Object.values(localStorage).some((kept) => said.every((word) => kept.includes(`"${word}"`))), [registration, ...Object.values(more)]);
+    await page.reload();
+    await steps.first().waitFor();
+    return steps.allTextContents();
+  };
+  assert.deepEqual(await turn("closed"), ["Create a room"]);
+  assert.deepEqual(await turn("closed", { sign_in_with: "Garden" }), ["Invite people", "Create a room"]);
+  assert.deepEqual(await turn("invite"), ["Invite people", "Create a room"]);
+  await steps.first().click();
+  await page.locator("#room-invites[open]").getByRole("button", { name: "Make a link" }).waitFor();
+});
+
 scenario("a new user of a lively server joins by saying hello", async () => {
   const own = await Server.start("--database-url", "memory:");
   const bob = await person(own.url, "bob");

@@ -165,6 +165,7 @@ export const later = {
   sayHelloHint: "The words are ready, you only send them",
   invitePeople: "Invite people",
   invitePeopleHint: "Copy the address of this chat for them",
+  inviteByLinkHint: "Make a link for them",
   createRoomHint: "For work, the family, or a hobby",
   unmadeHeading: (name) => `There is no room “${name}” yet`,
   unmadeHint: "Create it if you need it: everybody who is signed in will find it. If you followed a link, it may have a typo.",
