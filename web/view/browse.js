@@ -26,8 +26,9 @@ export class Browse {
   });
   #list = make("ul", { id: "browse-list", class: "found rooms", "data-t-label": "allRooms" });
   #words = make("p", { class: "quiet", role: "status" });
+  #again = make("button", { type: "button", class: "link", "data-t": "loadAgain", hidden: true });
   #more = make("button", { type: "button", class: "link", "data-t": "showMore", hidden: true });
-  #sheet = new Sheet("browse", "allRooms", make("div", { class: "search" }, this.#text, this.#words, this.#list, this.#more));
+  #sheet = new Sheet("browse", "allRooms", make("div", { class: "search" }, this.#text, this.#words, this.#again, this.#list, this.#more));
   #pages;
   #go;
 
@@ -40,7 +41,8 @@ export class Browse {
         this.#list.ariaBusy = String(isLoading);
         if (isLoading) return;
         this.#words.textContent = error ? wording(error)[1] : items.length === 0 ? t.noRoomFound : "";
-        this.#more.hidden = !hasMore;
+        this.#again.hidden = !error;
+        this.#more.hidden = !hasMore || Boolean(error);
         this.#show(items);
       },
     );
@@ -54,6 +56,7 @@ export class Browse {
       }
     });
     this.#more.addEventListener("click", () => this.#pages.more());
+    this.#again.addEventListener("click", () => this.#pages.again());
     this.#sheet.node.addEventListener("keydown", (event) => this.#keyDown(event));
     this.#list.addEventListener("click", (event) => this.#click(event));
   }

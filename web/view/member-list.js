@@ -24,6 +24,7 @@ export class MemberList {
   #list = make("ul", { id: "members", class: "members" });
   #more = make("button", { type: "button", class: "link", "data-t": "showMore", hidden: true });
   #wrong = make("p", { class: "error", role: "alert" });
+  #again = make("button", { type: "button", class: "link", "data-t": "loadAgain", hidden: true });
   #menu = new Menu("member", "more", document.body);
   node = make(
     "section",
@@ -31,6 +32,7 @@ export class MemberList {
     make("div", { class: "part-head" }, this.#heading, this.#addOpener),
     this.#adding,
     this.#wrong,
+    this.#again,
     this.#list,
     this.#more,
   );
@@ -69,6 +71,7 @@ export class MemberList {
       ({ items, hasMore, isLoading, error }) => {
         if (isLoading) return;
         this.#wrong.textContent = error ? wording(error)[1] : "";
+        this.#again.hidden = !error;
         this.#members = items;
         this.#hasMore = hasMore;
         this.update();
@@ -88,6 +91,7 @@ export class MemberList {
       }
     });
     this.#more.addEventListener("click", () => this.#pages.more());
+    this.#again.addEventListener("click", () => this.#pages.again());
     this.#list.addEventListener("click", ({ target }) => {
       const chosen = target instanceof Element ? target.closest("button") : null;
       const name = chosen?.closest("li")?.dataset.name;
@@ -106,6 +110,7 @@ export class MemberList {
     this.#pages.clear();
     this.#showAdding(false);
     this.#wrong.textContent = "";
+    this.#again.hidden = true;
     this.load();
   }
 
@@ -126,7 +131,7 @@ export class MemberList {
     // Administrators may do what moderators may, in every room that they may read.
     const mayChange = role === "moderator" || this.#client.isAdministrator;
     this.#addOpener.hidden = role === null && !this.#client.isAdministrator;
-    this.#more.hidden = !this.#hasMore;
+    this.#more.hidden = !this.#hasMore || !this.#again.hidden;
     // Who is in the room just now is known at once; of the others, the server has told.
     const room = this.#client.rooms.get(this.#room);
     /** @param {Member} member */

@@ -24,6 +24,8 @@ export class Pages {
   #items = [];
   /** @type {string | undefined} */
   #next;
+  /** After which the last page was asked for. @type {string | undefined} */
+  #after;
   #isLoading = false;
   /** Counts the questions: an answer to another one than the last is dropped. */
   #asked = 0;
@@ -63,6 +65,11 @@ export class Pages {
     if (this.#next !== undefined && !this.#isLoading) await this.#load(this.#next);
   }
 
+  /** Asks once more for the page that did not come. */
+  again() {
+    return this.#load(this.#after);
+  }
+
   /** Forgets what was found. */
   clear() {
     clearTimeout(this.#due);
@@ -75,6 +82,7 @@ export class Pages {
   /** @param {string | undefined} after */
   async #load(after) {
     this.#asked += 1;
+    this.#after = after;
     const asked = this.#asked;
     this.#isLoading = true;
     this.#shown(null);

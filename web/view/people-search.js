@@ -16,6 +16,7 @@ export class PeopleSearch {
   #text;
   #list;
   #words = make("p", { class: "quiet", role: "status" });
+  #again = make("button", { type: "button", class: "link", "data-t": "loadAgain", hidden: true });
   #hooks;
   #pages;
   /** @type {Found[]} */
@@ -55,7 +56,7 @@ export class PeopleSearch {
       "data-t-placeholder": "searchPeople",
     });
     this.#list = make("ul", { id: `${id}-list`, role: "listbox", class: "found", "data-t-label": "peopleFound" });
-    this.node = make("div", { class: "search" }, this.#text, this.#list, this.#words);
+    this.node = make("div", { class: "search" }, this.#text, this.#list, this.#words, this.#again);
     this.#pages = new Pages(
       async (q, after) => {
         const page = await usersFound({ q, after });
@@ -72,6 +73,10 @@ export class PeopleSearch {
       const option = target instanceof Element ? target.closest("li") : null;
       if (option) this.#choose(Number(option.dataset.index));
     });
+    this.#again.addEventListener("click", () => {
+      this.focus();
+      this.#pages.again();
+    });
     this.#list.addEventListener("scroll", () => {
       const { scrollTop, scrollHeight, clientHeight } = this.#list;
       if (scrollHeight - scrollTop - clientHeight < NEAR_PX) this.#pages.more();
@@ -87,6 +92,7 @@ export class PeopleSearch {
     this.#pages.clear();
     this.#list.replaceChildren();
     this.#words.textContent = "";
+    this.#again.hidden = true;
     if (!this.#hooks.isQuiet) this.#pages.search("");
   }
 
@@ -123,6 +129,7 @@ export class PeopleSearch {
     }
     this.#list.replaceChildren(...found.map((user, index) => optionOf(this.#id, user, index, user.username === this.#hooks.me)));
     this.#words.textContent = error ? wording(error)[1] : found.length === 0 ? t.nobodyFound : "";
+    this.#again.hidden = !error;
     this.#mark();
     this.#isSearching = false;
     if (this.#isChosen) this.#choose(this.#chosen);

@@ -309,6 +309,29 @@ scenario("the directory opens a private conversation, by keyboard", async () => 
   assert.ok(await alice.page.isVisible("#new-talk"), "only people who exist can be chosen");
 });
 
+scenario("a list that does not come is asked for again", async () => {
+  const alice = await settled("alice");
+  const { page } = alice;
+  await register(server.url, "ruth");
+  for (const [asked, open, list] of [
+    [/\/api\/rooms$/, () => page.click("#browse-open"), "#browse"],
+    [/\/api\/users$/, () => page.click("#new-talk-open"), "#new-talk"],
+    [/\/members$/, () => details(alice), "#details"],
+  ]) {
+    const url = (/** @type {URL} */ { pathname }) => asked.test(pathname);
+    await page.route(url, (route) => route.abort());
+    await open();
+    const again = page.locator(list).getByRole("button", { name: "Try again" });
+    await again.waitFor();
+    assert.match((await page.textContent(`${list} :is([role=status], [role=alert]):not(:empty)`)) ?? "", /does not answer/);
+    await page.unroute(url);
+    await again.click();
+    await page.locator(`${list} :is(#browse-list, [role=listbox], #members) li`).first().waitFor();
+    await again.waitFor({ state: "hidden" });
+    if (list !== "#details") await page.keyboard.press("Escape");
+  }
+});
+
 scenario("the finder finds rooms and people of the server", async () => {
   const alice = await settled("alice");
   const bob = await person(server.url, "bob");

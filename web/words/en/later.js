@@ -129,6 +129,7 @@ export const later = {
   searchRooms: "The title of a room",
   noRoomFound: "There is no such room.",
   showMore: "Show more",
+  loadAgain: "Try again",
   members: (n) => `${n} ${plural(n, "member", "members")}`,
   isArchived: "archived",
   closed: "closed",

@@ -130,6 +130,7 @@ export const later = {
   searchRooms: "Название комнаты",
   noRoomFound: "Таких комнат нет.",
   showMore: "Показать ещё",
+  loadAgain: "Попробовать ещё раз",
   members: (/** @type {number} */ n) => `${n} ${plural(n, "участник", "участника", "участников")}`,
   isArchived: "в архиве",
   closed: "закрытая",
