@@ -314,7 +314,7 @@ fn room(number: usize) -> String {
     format!("room {number}")
 }
 
-/// How long a client keeps a mark for itself, and longer.
+/// Longer than a client holds back a mark that follows another one (0.5 s).
 const MARKS_SENT: Duration = Duration::from_secs(1);
 /// How long it takes until a mark is kept: 2 s, and some time for a busy machine.
 const MARKS_KEPT: Duration = Duration::from_secs(6);

@@ -361,7 +361,7 @@ mod tests {
                 Some(other) => panic!("{other:?}"),
                 None => waiting.push(hash),
             }
-            // While these are made, the thread may end some hashes.
+            // The thread may complete some hashes meanwhile, which makes room for others.
             assert!(waiting.len() <= 20, "nothing is refused");
         }
         assert!(waiting.len() >= 3 && passwords.waiting() <= 2, "{}", waiting.len());

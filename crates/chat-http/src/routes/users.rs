@@ -30,7 +30,7 @@ pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
     }
     let account = app.parts.stores.users.find_user(&me.user).await?;
     let is_administrator = administrator::is_administrator(&app, &me).await?;
-    // A subscription ends with the session that made it, so that only the chat's own sessions can.
+    // A subscription ends with the session that made it: users without a session of the chat get none.
     let may_subscribe = app.options.push.enabled && me.session.is_some() && me.of_host.is_none();
     let push_key = if may_subscribe { Some(push::public_key(&app).await?) } else { None };
     let mut features = server::features(&app.options);

@@ -155,7 +155,7 @@ const DROP_ROOMS: &str = "DELETE FROM bot_rooms WHERE username = $1";
 const ADD_ROOM: &str =
     "INSERT INTO bot_rooms (username, room) VALUES ($1, $2) ON CONFLICT (username, room) DO NOTHING";
 const DROP_WEBHOOKS: &str = "DELETE FROM webhooks WHERE username = $1";
-/// Those to rooms that the bot no longer has.
+/// Deletes the webhooks to rooms that the bot no longer has.
 const DROP_OTHER_WEBHOOKS: &str = "DELETE FROM webhooks WHERE username = $1
     AND room NOT IN (SELECT r.room FROM bot_rooms AS r WHERE r.username = $1)";
 const REVOKE: &str = "UPDATE bots SET token_hash = NULL

@@ -567,8 +567,8 @@ const REVOKE_OTHER_SESSIONS: &str = "WITH ended AS (DELETE FROM sessions WHERE i
             tell_servers(json_build_object('sessions_of', username))
        FROM ended";
 
-/// All but the newest, and the one that was just opened. What another statement has locked ends by
-/// that one, or at the next sign-in.
+/// Deletes the oldest sessions of a user, but never the one that was just opened. A session that another
+/// statement has locked is passed over until the next sign-in.
 const END_OLDEST_SESSIONS: &str = "WITH ended AS (DELETE FROM sessions WHERE id IN (
          SELECT id FROM sessions WHERE username = $1 AND id <> $2
           ORDER BY created_at DESC, id DESC OFFSET $3 FOR UPDATE SKIP LOCKED)

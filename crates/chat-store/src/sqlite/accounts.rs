@@ -448,7 +448,7 @@ const OPEN_SESSION: &str =
             created_at = excluded.created_at, expires_at = excluded.expires_at,
             device = excluded.device, address = excluded.address, last_seen_at = excluded.last_seen_at";
 
-/// All but the newest, and the one that was just opened.
+/// Deletes the oldest sessions of a user, but never the one that was just opened.
 const END_OLDEST_SESSIONS: &str = "DELETE FROM sessions WHERE id IN (
          SELECT id FROM sessions WHERE username = ?1 AND id <> ?2
           ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?3 + 0)";
