@@ -186,6 +186,9 @@ fn browser_command() -> io::Result<Command> {
     let browser = browser().ok_or_else(|| io::Error::other("there is no Chromium"))?;
     let mut command = node_command()?;
     command.env("TEST_SERVER", target()?.join("debug/server")).env("TEST_TOOLS", tools()?);
+    if let Some(light) = light_browser() {
+        command.env("CHROMIUM_LIGHT", light);
+    }
     command.env("CHROMIUM", browser).current_dir(crate::root());
     Ok(command)
 }
@@ -203,7 +206,8 @@ fn perform(commands: impl FnOnce() -> io::Result<Vec<Command>>) -> ExitCode {
     }
     let run = |commands: Vec<Command>| {
         let mut build = crate::cargo();
-        build.args(["build", "--quiet", "--package", "server", "--package", "axum-host"]);
+        // With the features that the tests' build has, so that little is built anew.
+        build.args(["build", "--quiet", "--workspace", "--bin", "server", "--bin", "axum-host"]);
         [build].into_iter().chain(commands).try_for_each(succeed)
     };
     match commands().and_then(run) {
@@ -256,9 +260,12 @@ fn has_npm() -> bool {
 
 /// Whether there is a browser. As root on Debian it is installed first, and so is a font for
 /// emoji, without which the browser draws boxes: pictures and widths differ then, but
-/// the scenarios can be played.
+/// the scenarios can be played. So they can without the light browser, in twice the time.
 fn has_browser() -> bool {
     let is_present = browser().is_some() || (apt::install("Chromium", &["chromium"]) && browser().is_some());
+    if is_present && light_browser().is_none() && env::var_os("CHROMIUM").is_none() {
+        apt::install("Chromium without a window", &["chromium-headless-shell"]);
+    }
     if is_present && !has_emoji_font() {
         apt::install("A font for emoji", &["fontconfig", "fonts-noto-color-emoji"]);
     }
@@ -318,11 +325,23 @@ fn npm(folder: &Path, arguments: &[&str]) -> bool {
 
 /// The browser: `$CHROMIUM`, or a program in `PATH` with one of the usual names.
 fn browser() -> Option<PathBuf> {
-    let named = env::var_os("CHROMIUM").map(PathBuf::from);
+    let named = env::var_os("CHROMIUM").map(PathBuf::from).filter(|program| program.is_file());
+    named.or_else(|| in_path(&["chromium", "google-chrome", "google-chrome-stable", "chromium-browser"]))
+}
+
+/// The same browser without windows, menus and notifications, which takes half of the time. It plays
+/// all scenarios that need none of these, unless `$CHROMIUM` names a browser for all.
+fn light_browser() -> Option<PathBuf> {
+    let is_named = env::var_os("CHROMIUM").is_some();
+    if is_named { None } else { in_path(&["chromium-headless-shell", "chrome-headless-shell"]) }
+}
+
+/// The first program in `PATH` that has one of these names.
+fn in_path(names: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let names = ["chromium", "google-chrome", "google-chrome-stable", "chromium-browser"];
-    let found = names.iter().flat_map(|name| env::split_paths(&path).map(move |folder| folder.join(name)));
-    named.into_iter().chain(found).find(|program| program.is_file())
+    let mut found =
+        names.iter().flat_map(|name| env::split_paths(&path).map(move |folder| folder.join(name)));
+    found.find(|program| program.is_file())
 }
 
 fn web() -> PathBuf {

@@ -14,9 +14,12 @@ pub(crate) fn run(mut args: Vec<OsString>) -> ExitCode {
         args.remove(0);
     }
     let mut build = crate::cargo();
-    build.arg("build").args(["--quiet", "--package", "server", "--package", "prove"]);
+    build.args(["build", "--quiet"]);
     if is_release {
-        build.arg("--release");
+        build.args(["--release", "--package", "server", "--package", "prove"]);
+    } else {
+        // With the features that the tests' build has, so that little is built anew.
+        build.args(["--workspace", "--bin", "server", "--bin", "prove"]);
     }
     match build.status() {
         Ok(status) if status.success() => {}

@@ -96,7 +96,8 @@ const STEPS: &[Step] = &[
         "planted-bugs",
         &["test", "--profile", "simulate", "--package", "lanechat-simulator", "--features", "planted-bugs"],
     ),
-    Step::cargo(BUILD, &["build", "--package", "server", "--package", "prove", "--package", "axum-host"]),
+    // With the features of the whole workspace, as the tests have them: most of it is built by then.
+    Step::cargo(BUILD, &["build", "--workspace", "--bin", "server", "--bin", "prove", "--bin", "axum-host"]),
     // KILL behind a bad network; `cargo xtask prove` has the long runs.
     Step {
         program: Program { name: "prove", command: || prove::program("debug").map(Command::new) },

@@ -3,7 +3,9 @@
 
 import assert from "node:assert/strict";
 
-import { person, register, Server, scenario } from "./harness.mjs";
+import { person, register, scenario, Server, withNotifications } from "./harness.mjs";
+
+withNotifications();
 
 const server = await Server.start("--database-url", "memory:", "--message-rate", "off");
 const room = (() => {

@@ -3,7 +3,9 @@
 
 import assert from "node:assert/strict";
 
-import { Network, Person, person, Server, scenario } from "./harness.mjs";
+import { Network, Person, person, scenario, Server, withServiceWorker } from "./harness.mjs";
+
+withServiceWorker();
 
 const server = await Server.start("--message-rate", "off");
 const numbers = (what, count) => Array.from({ length: count }, (_, i) => `${what} ${i}`);

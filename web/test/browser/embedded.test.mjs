@@ -9,7 +9,9 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { after } from "node:test";
 
-import { fourColours, person, Server, scenario, visitor } from "./harness.mjs";
+import { fourColours, person, scenario, Server, visitor, withServiceWorker } from "./harness.mjs";
+
+withServiceWorker();
 
 const server = await Server.start("--base-path", "/team/chat");
 

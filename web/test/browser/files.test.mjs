@@ -3,7 +3,9 @@
 
 import assert from "node:assert/strict";
 
-import { AXE, fourColours, Network, person, picture, problems, Server, scenario } from "./harness.mjs";
+import { AXE, fourColours, Network, person, picture, problems, scenario, Server, withServiceWorker } from "./harness.mjs";
+
+withServiceWorker();
 
 const server = await Server.start("--message-rate", "off", "--database-url", "memory:");
 const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };

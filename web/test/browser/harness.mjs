@@ -12,7 +12,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { after, test } from "node:test";
 
-const { TEST_SERVER, TEST_TOOLS, CHROMIUM } = process.env;
+const { TEST_SERVER, TEST_TOOLS, CHROMIUM, CHROMIUM_LIGHT = CHROMIUM, HEADED } = process.env;
 if (!TEST_SERVER || !TEST_TOOLS || !CHROMIUM) {
   throw new Error("run these by `cargo xtask test`, or set TEST_SERVER, TEST_TOOLS (a folder with node_modules) and CHROMIUM");
 }
@@ -245,11 +245,19 @@ export class Network {
 }
 
 let browser;
+/** Whether the browser has windows and notifications. It takes twice the time then. */
+let isWhole = Boolean(HEADED);
+
+/** Has a file of scenarios played by a browser with notifications, and with the service worker. */
+export function withNotifications() {
+  isWhole = true;
+  withServiceWorker();
+}
 
 /** The browser of all scenarios of a file. */
 export async function theBrowser() {
   if (!browser) {
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS, headless: !process.env.HEADED });
+    browser = await chromium.launch({ executablePath: isWhole ? CHROMIUM : CHROMIUM_LIGHT, args: FLAGS, headless: !HEADED });
     closers.push(() => browser.close());
   }
   return browser;
@@ -265,13 +273,24 @@ const FLAGS = [
   "--disable-sync",
 ];
 
+/** @type {"allow" | "block"} */
+let serviceWorkers = "block";
+
+/**
+ * Has the service worker in all browsers of a file of scenarios. Elsewhere browsers block it: in a new
+ * browser it loads all files of the page, which takes as long as many a scenario.
+ */
+export function withServiceWorker() {
+  serviceWorkers = "allow";
+}
+
 /**
  * A browser in which nobody is signed in.
  * @param {string} url
  * @param {any} [options] of the context
  */
 export async function visitor(url, options = {}) {
-  const context = await (await theBrowser()).newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", ...options });
+  const context = await (await theBrowser()).newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", serviceWorkers, ...options });
   contexts.push(context);
   context.setDefaultTimeout(WAIT_MAX_MS);
   return new Person("", context, await newPage(context), url);

@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 
-import { Network, person, scenario, Server, visitor } from "./harness.mjs";
+import { Network, person, scenario, Server, visitor, withServiceWorker } from "./harness.mjs";
+
+withServiceWorker();
 
 const server = await Server.start("--database-url", "memory:", "--message-rate", "off");
 

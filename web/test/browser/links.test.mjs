@@ -3,7 +3,9 @@
 
 import assert from "node:assert/strict";
 
-import { AXE, Network, PASSWORD, person, register, Server, scenario, visitor, WAIT_MAX_MS } from "./harness.mjs";
+import { AXE, Network, PASSWORD, person, register, scenario, Server, visitor, WAIT_MAX_MS, withServiceWorker } from "./harness.mjs";
+
+withServiceWorker();
 
 const server = await Server.start("--registration", "invite", "--database-url", "memory:");
 const open = await Server.start("--database-url", "memory:");

@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 
-import { person, Server, scenario } from "./harness.mjs";
+import { person, scenario, Server, withNotifications } from "./harness.mjs";
+
+withNotifications();
 
 const server = await Server.start("--database-url", "memory:");
 

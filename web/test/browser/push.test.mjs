@@ -7,7 +7,9 @@ import { once } from "node:events";
 import http from "node:http";
 import { after } from "node:test";
 
-import { person, Server, scenario } from "./harness.mjs";
+import { person, scenario, Server, withNotifications } from "./harness.mjs";
+
+withNotifications();
 
 const server = await Server.start("--database-url", "memory:", "--outgoing-private", "--push-delay-seconds", "0");
 

@@ -16,6 +16,10 @@ const CODINGS: [(&str, Compress); 2] = [("br", brotli), ("gzip", gzip)];
 
 type Compress = fn(&[u8]) -> Vec<u8>;
 
+/// Whether files are made as small as possible. A debug build compresses them at the first visit: the
+/// best compression would delay it by five seconds.
+const IS_THOROUGH: bool = !cfg!(debug_assertions);
+
 /// A content in other codings. Each is made when it is first needed, and kept.
 #[derive(Clone)]
 pub(super) struct Compressed(Arc<[OnceLock<Option<Bytes>>; CODINGS.len()]>);
@@ -54,14 +58,16 @@ impl Compressed {
 }
 
 fn brotli(content: &[u8]) -> Vec<u8> {
-    let params = BrotliEncoderParams { size_hint: content.len(), ..BrotliEncoderParams::default() };
+    let quality = if IS_THOROUGH { 11 } else { 2 };
+    let params = BrotliEncoderParams { quality, size_hint: content.len(), ..BrotliEncoderParams::default() };
     let mut bytes = Vec::new();
     brotli::BrotliCompress(&mut &*content, &mut bytes, &params).expect("a vector takes everything");
     bytes
 }
 
 fn gzip(content: &[u8]) -> Vec<u8> {
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    let level = if IS_THOROUGH { Compression::best() } else { Compression::fast() };
+    let mut gzip = GzEncoder::new(Vec::new(), level);
     gzip.write_all(content).expect("a vector takes everything");
     gzip.finish().expect("a vector takes everything")
 }
