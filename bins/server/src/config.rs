@@ -442,6 +442,8 @@ fn shards(given: &Given, options: &mut ShardOptions) -> Result<(), SettingError>
 
     set(&mut options.ping_interval, seconds(given, &settings::PING_INTERVAL_SECONDS)?);
     set(&mut options.idle_timeout, seconds(given, &settings::IDLE_TIMEOUT_SECONDS)?);
+    let header_timeout = seconds(given, &settings::FRAME_HEADER_TIMEOUT_SECONDS)?;
+    set(&mut options.frame_header_timeout, header_timeout);
     if options.idle_timeout <= options.ping_interval {
         let message = "idle_timeout_seconds must be longer than ping_interval_seconds, or idle clients are never pinged";
         return Err(

@@ -254,6 +254,9 @@ settings! {
         "Seconds between two pings to a client");
     IDLE_TIMEOUT_SECONDS = number("idle_timeout_seconds", "SECONDS", 1, DAY_SECONDS, "120",
         "Seconds of silence after which a client's connection is dropped");
+    FRAME_HEADER_TIMEOUT_SECONDS = number("frame_header_timeout_seconds", "SECONDS", 1, DAY_SECONDS, "10",
+        "Seconds in which the header of a WebSocket frame must arrive, from its first byte on; then the \
+         connection is dropped");
     HEADER_TIMEOUT_SECONDS = number("header_timeout_seconds", "SECONDS", 1, DAY_SECONDS, "5",
         "Seconds in which the head of an HTTP request must arrive, and for which a connection may wait for the \
          next one");
