@@ -11,6 +11,7 @@ import { settings } from "./settings.js";
  * @property {string} [accent] the name of a colour
  * @property {string} [logo] the address of a picture
  * @property {string} [registration] `open`, `closed` or `invite`
+ * @property {string} [room_creation] `everybody` or `administrators`
  * @property {number} [password_min_chars]
  * @property {string[]} [features]
  * @property {boolean} [setup] whether there is no administrator yet

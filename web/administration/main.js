@@ -8,11 +8,12 @@ import { ChatPage } from "./chat-page.js";
 import { Invites } from "./invites.js";
 import { PeoplePage } from "./people-page.js";
 import { ReportsPage } from "./reports-page.js";
+import { RoomsPage } from "./rooms-page.js";
 
 export { openInvites } from "./invite-sheet.js";
 export { openReport } from "./report-sheet.js";
 
-/** @typedef {"server" | "accounts" | "invites" | "bots" | "reports" | "audit"} PageName */
+/** @typedef {"server" | "accounts" | "invites" | "rooms" | "bots" | "reports" | "audit"} PageName */
 
 /**
  * What the pages need of the chat.
@@ -20,6 +21,7 @@ export { openReport } from "./report-sheet.js";
  * @property {() => string} me the name of the user
  * @property {() => boolean} isAdministrator
  * @property {(key: import("../logic/conversation.js").Key, seq: number) => void} go opens a conversation at a message
+ * @property {(room: string, isEdited: boolean) => void} about opens a room with its details, perhaps to change its title
  * @property {(key: import("../logic/conversation.js").Key, seq: number) => void} remove deletes a message
  * @property {(room: string) => string} titleOf
  * @property {() => void} reported a report has changed
@@ -43,6 +45,8 @@ export function pageOf(name, desk) {
       return new PeoplePage(desk);
     case "invites":
       return new Invites();
+    case "rooms":
+      return new RoomsPage(desk);
     case "bots":
       return new BotsPage();
     case "reports":

@@ -33,6 +33,8 @@ export class AboutRoom {
   /** @type {Room | null} */
   #room = null;
   #isEditing = false;
+  /** Whether the form is to be opened once it is known what is in it. */
+  #isEditWanted = false;
   #shown = "";
   /** How many open reports there are of messages of the room. */
   #reports = 0;
@@ -78,7 +80,7 @@ export class AboutRoom {
       this.#name = name;
       this.#room = null;
       this.#reports = 0;
-      this.#isEditing = false;
+      this.#isEditing = this.#isEditWanted = false;
       this.#load();
     }
     const { title, access, archived, role } = this.#client.account.of(`#${name}`);
@@ -94,6 +96,12 @@ export class AboutRoom {
       this.#facts.replaceChildren(...this.#content(name, role));
       this.actions.replaceChildren(...this.#choices(role));
     }
+  }
+
+  /** Opens the form for the title and the description. */
+  edit() {
+    this.#isEditWanted = this.#room === null;
+    if (this.#room) this.#edit(true);
   }
 
   async #load() {
@@ -119,6 +127,7 @@ export class AboutRoom {
     this.#hooks.loaded(room);
     this.#hooks.step({ type: "rooms", rooms: [room] });
     this.#hooks.changed();
+    if (this.#isEditWanted) this.edit();
   }
 
   /**

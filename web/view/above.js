@@ -97,7 +97,7 @@ export class Above {
     const searches = () => (me.features ?? []).includes("search") || client.features.has("search");
     this.search = new SearchPanel(client, directory);
     this.#dayJump = new DayJump(client, directory, hooks);
-    this.finder = new Finder({ me: me.username, known: () => choicesOf(client, directory), hasDirectory: () => client.account.isKept, searches, search: (text) => this.search.open(text), chosen: hooks.go, newRoom: (title) => this.newRoom.open(title) });
+    this.finder = new Finder({ me: me.username, known: () => choicesOf(client, directory), hasDirectory: () => client.account.isKept, searches, mayMakeRooms: () => directory.mayMakeRooms, search: (text) => this.search.open(text), chosen: hooks.go, newRoom: (title) => this.newRoom.open(title) });
     this.menu = new TalkMenu(client, directory, { ...hooks, copyLink: () => this.copyLink(), details: () => this.details.open(), searches, search: (key) => this.search.open("", key), jump: () => this.#dayJump.open() });
     this.newRoom = new NewRoom(me.username, hooks.go);
     this.newTalk = new NewTalk(me.username, hooks.go);
@@ -119,6 +119,7 @@ export class Above {
       memory: hooks.memory,
       isReadable: () => this.#foot.isReadable,
       hello: () => this.#hello(),
+      mayMakeRooms: () => directory.mayMakeRooms,
       newRoom: () => this.newRoom.open(),
       invitesBy: () => this.#invitesBy(),
       invite: () => this.#invitePeople(),

@@ -197,14 +197,15 @@ export class Chat {
    * @param {Key} key
    * @param {number} [seq]
    */
-  go(key, seq = 0) {
+  async go(key, seq = 0) {
     const address = addressOf(key, seq);
     if (address !== location.pathname + location.hash) {
       history.pushState(null, "", address);
     }
-    this.#open(key, seq);
+    const opened = this.#open(key, seq);
     this.#sidebar.open(false);
     this.#composer.offerFocus();
+    await opened;
   }
 
   #openAddress() {
@@ -538,7 +539,8 @@ export class Chat {
     const isRoom = key.startsWith("#");
     // Before the sidebar, which shows where a draft is.
     this.#composer.open(key, isRoom ? t.writeInRoom(title) : t.writeInPrivate(title));
-    const { rooms, people } = this.#directory;
+    const { rooms, people, mayMakeRooms } = this.#directory;
+    byId("new-room-open", HTMLElement).hidden = !mayMakeRooms;
     this.#sidebar.show(rooms, people, key);
     this.#header.show(key, title);
     if (this.#header.showState(key)) {

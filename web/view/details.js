@@ -77,11 +77,13 @@ export class Details {
     this.isOpen ? this.#panel.close(true) : this.open();
   }
 
-  open() {
+  /** @param {boolean} [isEdited] whether the title and the description of the room are to be changed */
+  open(isEdited = false) {
     if (WIDE.matches) settings.hasDetails = true;
     this.#show();
     this.update();
     byId("close-details", HTMLElement).focus();
+    if (isEdited) this.#about.edit();
   }
 
   #show() {

@@ -3,6 +3,7 @@
 // open.
 
 import { inOrder, isLoud } from "../logic/account.js";
+import { settings } from "../settings.js";
 import { titleOf } from "../words.js";
 import { isNobody } from "./avatar.js";
 
@@ -38,6 +39,11 @@ export class Directory {
     this.current = key;
     this.visited = [key, ...this.visited.filter((visited) => visited !== key)];
     this.#memory.last = key;
+  }
+
+  /** Whether the user may make rooms, also by opening a new name, as far as is known. */
+  get mayMakeRooms() {
+    return this.#client.isAdministrator || settings.server?.room_creation !== "administrators";
   }
 
   /** The open conversation, as the account has it. */

@@ -1,6 +1,7 @@
 // The door: the forms for signing in and registering.
 
 import { login, register } from "../account.js";
+import { ApiError } from "../api.js";
 import { providerAddress, signInAddress } from "../elsewhere.js";
 import { NAME_MAX_CHARS } from "../logic/address.js";
 import { Memory, settings } from "../settings.js";
@@ -69,7 +70,7 @@ export class Door {
     });
     this.#signIn.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#submit(this.#signIn, login);
+      this.#submit(this.#signIn, (name, password) => again(this.#signIn, () => login(name, password)));
     });
     for (const eye of this.#door.querySelectorAll("[data-reveal]")) {
       eye.addEventListener("click", () => eye instanceof HTMLButtonElement && reveal(eye));
@@ -189,9 +190,9 @@ export class Door {
       form.set("avatar", picture, "avatar.png");
     }
     if (this.#invitation) form.set("invite", this.#invitation.secret);
-    await register(form);
+    await again(this.#register, () => register(form));
     new Memory(name.trim().normalize("NFC")).steps = ["hello", "invite", "room"];
-    await login(name.trim(), password);
+    await again(this.#register, () => login(name.trim(), password));
   }
 
   /**
@@ -226,6 +227,29 @@ export class Door {
     }
   }
 }
+
+/**
+ * Sends a request, and once more if the server is busy and names when to come back: a place among
+ * those who wait is free a moment later. What is refused a second time is left to the user.
+ * @param {HTMLFormElement} form says meanwhile what is going on
+ * @param {() => Promise<void>} send
+ */
+async function again(form, send) {
+  try {
+    await send();
+  } catch (error) {
+    const wait = error instanceof ApiError && error.status === 503 ? error.retryAfterSeconds : 0;
+    if (wait <= 0 || wait > AGAIN_MAX_SECONDS) throw error;
+    showError(form, "form", t.serverBusyAgain);
+    // Not all who were sent away come back at one time.
+    await new Promise((done) => setTimeout(done, (wait + Math.random()) * 1_000));
+    clearErrors(form);
+    await send();
+  }
+}
+
+/** After a longer time the user tries again: it is no short rush. */
+const AGAIN_MAX_SECONDS = 5;
 
 /**
  * Who invites, and where to.

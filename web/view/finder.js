@@ -39,6 +39,7 @@ export class Finder {
    * @param {() => Choice[]} hooks.known all conversations, in the order in which to show them
    * @param {() => boolean} hooks.hasDirectory whether the server finds users; else any name may be written to
    * @param {() => boolean} hooks.searches whether the server searches messages
+   * @param {() => boolean} hooks.mayMakeRooms
    * @param {(text: string) => void} hooks.search
    * @param {(key: Key) => void} hooks.chosen
    * @param {(title: string) => void} hooks.newRoom asks whether to make a room
@@ -108,7 +109,7 @@ export class Finder {
     // The server keeps names of users in NFC, and names of rooms as they are.
     const person = name.normalize("NFC");
     for (const key of /** @type {Key[]} */ ([`#${name}`, `@${person}`])) {
-      const isOffered = key.startsWith("#") ? !typed.startsWith("@") : !typed.startsWith("#") && !this.#hooks.hasDirectory() && [...person].length <= NAME_MAX_CHARS;
+      const isOffered = key.startsWith("#") ? !typed.startsWith("@") && this.#hooks.mayMakeRooms() : !typed.startsWith("#") && !this.#hooks.hasDirectory() && [...person].length <= NAME_MAX_CHARS;
       if (isRoomName(name) && isOffered && ![...known, ...found].some((choice) => choice.key === key)) {
         this.#choices.push({ key, title: key.slice(1), isNew: true });
       }

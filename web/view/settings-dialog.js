@@ -55,6 +55,12 @@ export class SettingsDialog {
       this.#node.close();
       this.#chat()?.go(key, seq);
     },
+    about: async (room, isEdited) => {
+      this.#node.close();
+      const chat = this.#chat();
+      await chat?.go(`#${room}`);
+      chat?.useAbove((above) => above.details.open(isEdited));
+    },
     remove: (key, seq) => this.#chat()?.useAbove((above) => above.remove(key, seq)),
     titleOf: (room) => this.#above?.titleOf(room) ?? titleOf(room, ""),
     reported: () => this.#countReports(),
@@ -83,6 +89,7 @@ export class SettingsDialog {
       server: new ServerPage("server", this.#desk),
       accounts: new ServerPage("accounts", this.#desk),
       invites: new ServerPage("invites", this.#desk),
+      rooms: new ServerPage("rooms", this.#desk),
       bots: new ServerPage("bots", this.#desk),
       reports: new ServerPage("reports", this.#desk),
       audit: new ServerPage("audit", this.#desk),
@@ -334,11 +341,12 @@ const PAGES = [
   ["keys", "shortcuts"],
 ];
 
-/** @type {[page: ServerPageName, word: "serverPage" | "accountsPage" | "invitesPage" | "botsPage" | "reports" | "audit"][]} */
+/** @type {[page: ServerPageName, word: "serverPage" | "accountsPage" | "invitesPage" | "rooms" | "botsPage" | "reports" | "audit"][]} */
 const SERVER_PAGES = [
   ["server", "serverPage"],
   ["accounts", "accountsPage"],
   ["invites", "invitesPage"],
+  ["rooms", "rooms"],
   ["bots", "botsPage"],
   ["reports", "reports"],
   ["audit", "audit"],
@@ -348,6 +356,7 @@ const SYMBOLS = {
   server: "M4 5h16v11H10l-4 3.5V16H4z",
   accounts: "M5.5 9a3.5 3.5 0 1 0 7 0 3.5 3.5 0 1 0-7 0zM2.5 19c.8-3.3 3.3-4.8 6.5-4.8s5.7 1.5 6.5 4.8M15.5 5.8a3.5 3.5 0 0 1 0 6.4M18 14.7c1.8.7 3 2.1 3.5 4.3",
   invites: "M10 14a4 4 0 0 0 5.7 0l3-3A4 4 0 0 0 13 5.3l-1 1M14 10a4 4 0 0 0-5.7 0l-3 3a4 4 0 0 0 5.7 5.7l1-1",
+  rooms: "M9.5 4 7.5 20M16.5 4l-2 16M4.5 9h16M3.5 15h16",
   bots: "M5 9h14v10H5zM12 9V5M9.5 13.5v1M14.5 13.5v1M9 16.5h6M10.5 4.5h3",
   reports: "M6 21V4M6 4.5c4-2 7 2 12 0v9c-5 2-8-2-12 0",
   audit: "M6 3.5h12v17H6zM9 8h6M9 12h6M9 16h4",

@@ -29,6 +29,7 @@ export class Welcome {
    * @param {() => void} hooks.hello puts a greeting into the box
    * @param {() => "address" | "link" | null} hooks.invitesBy how the user can invite people; null: not at all
    * @param {() => void} hooks.invite copies the address of the chat, or opens the invitations
+   * @param {() => boolean} hooks.mayMakeRooms
    * @param {() => void} hooks.newRoom
    */
   constructor(client, directory, hooks) {
@@ -50,9 +51,10 @@ export class Welcome {
     const isGuest = current !== null && this.#client.account.isKept && this.#client.account.places.get(current)?.role === null;
     // A guest joins first; the greeting does that, too.
     const by = this.#hooks.invitesBy();
-    const steps = this.#hooks.memory.steps.filter((step) => (!isGuest || step === "hello") && (step !== "invite" || by));
+    const mayMake = this.#hooks.mayMakeRooms();
+    const steps = this.#hooks.memory.steps.filter((step) => (!isGuest || step === "hello") && (step !== "invite" || by) && (step !== "room" || mayMake));
     const isStrip = !isPage && steps.length > 0 && current?.startsWith("#") === true && this.#hooks.isReadable() && this.#client.rooms.get(current.slice(1))?.status === "in";
-    const shown = JSON.stringify([isPage, isStrip, steps, by, t.chat]);
+    const shown = JSON.stringify([isPage, isStrip, steps, by, mayMake, t.chat]);
     if (this.#shown !== shown) {
       this.#shown = shown;
       this.#page.hidden = !isPage;
@@ -82,7 +84,7 @@ export class Welcome {
 
   #content() {
     const by = this.#hooks.invitesBy();
-    const choices = ALL.filter((step) => step !== "invite" || by).map((step) => {
+    const choices = ALL.filter((step) => (step !== "invite" || by) && (step !== "room" || this.#hooks.mayMakeRooms())).map((step) => {
       const [sign, word, hint] = wordsOf(step, by);
       return this.#choice(step, symbol(sign), element("span", "", element("b", "", word), element("small", "", hint)));
     });

@@ -87,9 +87,19 @@ fn what_the_readmes_download_is_what_the_workflow_makes() {
     for path in ["README.md", "README.ru.md"] {
         let text = read(path);
         let (_, download) = text.split_once("/releases/latest/download/").unwrap();
-        let name = download.split_whitespace().next().unwrap();
+        let (name, _) = download.split_once('"').unwrap();
         let platform = name.strip_prefix("chat-server-").unwrap();
         assert!(workflow.contains(&format!(" name: {platform}\n")), "{path}: {name}");
+        // A copy of the repository makes releases of its own, and no name of one is right in all.
+        assert!(
+            text.contains("\nREPO=owner/name ") && text.contains("https://github.com/$REPO/releases/"),
+            "{path}"
+        );
+        assert!(!text.contains("OWNER"), "{path}");
+    }
+    assert!(workflow.contains("ghcr.io/${GITHUB_REPOSITORY,,}"), "{workflow}");
+    for path in ["deploy/compose.cluster.yml", "docs/embedding.md"] {
+        assert!(!read(path).contains("OWNER"), "{path}");
     }
 }
 

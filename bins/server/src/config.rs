@@ -311,6 +311,8 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     }
     set(&mut http.uploads_dir, given.path(&settings::UPLOADS_DIR));
     set(&mut http.max_connections, given.number(&settings::MAX_CONNECTIONS)?);
+    set(&mut http.header_timeout, seconds(given, &settings::HEADER_TIMEOUT_SECONDS)?);
+    set(&mut http.body_timeout, seconds(given, &settings::BODY_TIMEOUT_SECONDS)?);
     set(&mut http.connections_per_address, given.number(&settings::CONNECTIONS_PER_ADDRESS)?);
     http.metrics_apart = given.text(&settings::METRICS_LISTEN)?.is_some();
     set(&mut http.avatar_max_bytes, given.number(&settings::AVATAR_MAX_BYTES)?);
@@ -341,6 +343,9 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     set(&mut http.lists_per_minute, given.number(&settings::LISTS_PER_MINUTE)?);
     set(&mut http.socket_opens_per_minute, given.number(&settings::SOCKET_OPENS_PER_MINUTE)?);
     set(&mut http.reserved_names, parsed(given, &settings::RESERVED_NAMES, texts::reserved_names)?);
+    set(&mut http.user_sessions_max, given.number(&settings::USER_SESSIONS_MAX)?);
+    set(&mut http.oidc_exchanges_max, given.number(&settings::OIDC_EXCHANGES_MAX)?);
+    set(&mut http.oidc_exchanges_per_address, given.number(&settings::OIDC_EXCHANGES_PER_ADDRESS)?);
     set(&mut http.sign_in_limits.from_address_max, given.number(&settings::ADDRESS_FAILURES_MAX)?);
     set(&mut http.sign_in_limits.of_account_max, given.number(&settings::ACCOUNT_FAILURES_MAX)?);
     set(&mut http.sign_in_limits.of_address_max, given.number(&settings::NETWORK_FAILURES_MAX)?);
@@ -437,6 +442,8 @@ fn shards(given: &Given, options: &mut ShardOptions) -> Result<(), SettingError>
 
     set(&mut options.ping_interval, seconds(given, &settings::PING_INTERVAL_SECONDS)?);
     set(&mut options.idle_timeout, seconds(given, &settings::IDLE_TIMEOUT_SECONDS)?);
+    let header_timeout = seconds(given, &settings::FRAME_HEADER_TIMEOUT_SECONDS)?;
+    set(&mut options.frame_header_timeout, header_timeout);
     if options.idle_timeout <= options.ping_interval {
         let message = "idle_timeout_seconds must be longer than ping_interval_seconds, or idle clients are never pinged";
         return Err(

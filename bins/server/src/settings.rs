@@ -155,6 +155,13 @@ settings! {
          another program, signs them in");
     SESSION_DAYS = number("session_days", "DAYS", 1, SESSION_DAYS_MAX, "30",
         "Days after which an unused session ends; an open page renews its session");
+    USER_SESSIONS_MAX = number("user_sessions_max", "COUNT", 1, MILLION, "1500",
+        "Sessions of one user; with one more, the oldest ends. Each WebSocket may belong to another one");
+    OIDC_EXCHANGES_MAX = number("oidc_exchanges_max", "COUNT", 1, 10_000, "32",
+        "Sign-ins that are at the OpenID provider at one time; further ones are told that it does not answer");
+    OIDC_EXCHANGES_PER_ADDRESS = number("oidc_exchanges_per_address", "COUNT", 1, 10_000, "8",
+        "Sign-ins of oidc_exchanges_max from one address (IPv6: 56 bits); one only while half of \
+         oidc_exchanges_max are there");
     ADDRESS_FAILURES_MAX = number("address_failures_max", "COUNT", 1, MILLION, "10",
         "Failed sign-ins to one account within 15 minutes from one address; further attempts are \
          refused until then");
@@ -247,6 +254,14 @@ settings! {
         "Seconds between two pings to a client");
     IDLE_TIMEOUT_SECONDS = number("idle_timeout_seconds", "SECONDS", 1, DAY_SECONDS, "120",
         "Seconds of silence after which a client's connection is dropped");
+    FRAME_HEADER_TIMEOUT_SECONDS = number("frame_header_timeout_seconds", "SECONDS", 1, DAY_SECONDS, "10",
+        "Seconds in which the header of a WebSocket frame must arrive, from its first byte on; then the \
+         connection is dropped");
+    HEADER_TIMEOUT_SECONDS = number("header_timeout_seconds", "SECONDS", 1, DAY_SECONDS, "5",
+        "Seconds in which the head of an HTTP request must arrive, and for which a connection may wait for the \
+         next one");
+    BODY_TIMEOUT_SECONDS = number("body_timeout_seconds", "SECONDS", 1, DAY_SECONDS, "10",
+        "Seconds in which the body of an HTTP request must arrive, and one more for each 16 KiB");
     MAX_CONNECTIONS = number("max_connections", "COUNT", 1, MILLION, "10000",
         "Concurrent HTTP connections; WebSockets do not count. When there are as many, a new one closes one \
          that waits for no answer, of the address that has the most");
@@ -456,6 +471,33 @@ mod tests {
                 "{DOCUMENT} is out of date: UPDATE_DOCS=1 cargo test -p server --bin server settings"
             );
         }
+    }
+
+    /// What `docs/limits.md` says of a setting, `` `key`: number unit ``, is its default.
+    #[test]
+    fn the_limits_are_documented_with_their_defaults() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/limits.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let said = regex::Regex::new(r"`([a-z_0-9]+)`: ([0-9][0-9,]*)( KiB| MiB| GiB| hour)?").unwrap();
+        let mut count = 0;
+        for found in said.captures_iter(&document) {
+            let Some(setting) = ALL.iter().find(|setting| setting.key == &found[1]) else {
+                panic!("{} is no setting", &found[0])
+            };
+            let number: u64 = found[2].trim_end_matches(',').replace(',', "").parse().unwrap();
+            let unit = match found.get(3).map(|unit| unit.as_str()) {
+                Some(" KiB") => KIBIBYTE,
+                Some(" MiB") => MEBIBYTE,
+                Some(" GiB") => 1_024 * MEBIBYTE,
+                Some(" hour") => 3_600,
+                _ => 1,
+            };
+            // Of a rate, the first number is what may come at once.
+            let default = setting.default.split(',').next().unwrap();
+            assert_eq!((number * unit).to_string(), default, "{}", &found[0]);
+            count += 1;
+        }
+        assert!(count >= 50, "{count} numbers are found");
     }
 
     #[test]

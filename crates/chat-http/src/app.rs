@@ -32,6 +32,7 @@ use crate::identity::{HostSessions, Identity};
 use crate::metrics::Metrics;
 use crate::oidc::OidcSignIn;
 use crate::origin::AllowedOrigin;
+use crate::permits::Permits;
 use crate::profile::Profile;
 use crate::push::Pushes;
 use crate::registration_limits::RecentRegistrations;
@@ -126,6 +127,9 @@ pub(crate) struct App {
     list_rate: UserRate,
     /// Each socket costs the store several reads.
     pub(crate) socket_open_rate: UserRate,
+    /// A permit for each code that is being exchanged with the OpenID provider. The key is the
+    /// client's network or, where limits for each address do not hold, the state of the sign-in.
+    pub(crate) oidc_exchanges: Permits<String>,
     /// One permit for each search that runs.
     pub(crate) search_permits: Semaphore,
     pub(crate) options: HttpOptions,
@@ -190,6 +194,7 @@ impl App {
             push_rate: UserRate::new(PUSHES_PER_MINUTE),
             list_rate: UserRate::new(options.lists_per_minute),
             socket_open_rate: UserRate::new(options.socket_opens_per_minute),
+            oidc_exchanges: Permits::new(options.oidc_exchanges_max, options.oidc_exchanges_per_address),
             search_permits: Semaphore::new(SEARCHES_AT_ONCE),
             origin: AllowedOrigin::new(options.public_url.as_ref(), options.tls.is_some()),
             handshakes: Handshakes::new(options.tls_handshakes_max),

@@ -8,7 +8,6 @@ use chat_store::{NewUser, RegistrationTerms, StoreError, Subject, User};
 use crate::app::App;
 use crate::error::HttpError;
 use crate::hex;
-use crate::permits::Permits;
 
 /// An OpenID provider that signs users in, beside or in place of passwords.
 #[derive(Debug)]
@@ -18,9 +17,6 @@ pub struct OidcSignIn {
     /// The provider. The address to which it sends browsers back is
     /// [`OidcSignIn::CALLBACK`] below the public URL and the base path of the chat.
     pub provider: OidcProvider,
-    /// A permit for each code that is being exchanged. The key is the client's network or, where
-    /// limits for each address do not hold, the state of the sign-in.
-    pub(crate) exchanges: Permits<String>,
 }
 
 impl OidcSignIn {
@@ -29,16 +25,9 @@ impl OidcSignIn {
 
     /// Signs users in by this provider, which the page calls `name`.
     pub fn new(name: impl Into<String>, provider: OidcProvider) -> Self {
-        Self { name: name.into(), provider, exchanges: Permits::new(EXCHANGES_MAX, NETWORK_EXCHANGES_MAX) }
+        Self { name: name.into(), provider }
     }
 }
-
-/// Codes that are exchanged at one time. With more, the provider is as good as away.
-const EXCHANGES_MAX: usize = 32;
-/// Codes of one network (IPv4 address, IPv6 /56) that are exchanged at one time, as long as fewer than
-/// half of all places are taken. Browsers also come with codes of their own making, so that one
-/// network must not take all places.
-const NETWORK_EXCHANGES_MAX: usize = 8;
 
 /// The account of a user of the provider; a new one, without a password, at the first sign-in.
 ///

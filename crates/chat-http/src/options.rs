@@ -156,6 +156,15 @@ pub struct HttpOptions {
 
     /// The limits on failed sign-ins.
     pub sign_in_limits: SignInLimits,
+    /// The most sessions of one user, at least 1; with one more, the oldest ends.
+    pub user_sessions_max: usize,
+    /// The most sign-ins that are at the OpenID provider at one time; with more, the provider is as
+    /// good as away.
+    pub oidc_exchanges_max: usize,
+    /// The most of them from one address (IPv6: 56 bits), as long as fewer than half of all are
+    /// there. Browsers also come with codes of their own making, so that one address must not
+    /// take all places.
+    pub oidc_exchanges_per_address: usize,
     /// Trusted proxies in front of this server: their `X-Forwarded-For` gives the address of
     /// the client.
     pub trusted_proxies: Vec<IpNet>,
@@ -274,6 +283,10 @@ impl Default for HttpOptions {
             write_timeout: Duration::from_secs(30),
             upgrade_timeout: Duration::from_secs(10),
             sign_in_limits: SignInLimits::default(),
+            // More than a user may have WebSockets.
+            user_sessions_max: 1_500,
+            oidc_exchanges_max: 32,
+            oidc_exchanges_per_address: 8,
             trusted_proxies: Vec::new(),
             login_floor: Duration::from_millis(250),
             session_check_interval: Duration::from_secs(30),

@@ -304,12 +304,21 @@ impl ShardMetrics {
         counted.clone_from(refusals);
     }
 
+    /// Counts a client that sends frames faster than the shard looks at them.
+    pub(crate) fn slowed(&self) {
+        self.refusals.limits.get_or_create(&Limit { limit: FRAME_RATE }).inc();
+    }
+
     /// Counts a client that is closed by the hub.
     pub(crate) fn closed(&self, code: CloseCode) {
         let reason = if code == CloseCode::Normal { "normal" } else { code.reason() };
         self.closes.get_or_create(&Reason { reason }).inc();
     }
 }
+
+/// The name of [`HubOptions::frame_rate`](chat_core::HubOptions::frame_rate) among
+/// [`Refusals::limits`]: the hub counts texts, and the shard frames of all kinds.
+const FRAME_RATE: &str = "frame_rate";
 
 impl AppendMetrics {
     /// Counts a batch that was stored.
@@ -332,5 +341,15 @@ impl Default for AppendMetrics {
             changes: Counter::default(),
             change_failures: Counter::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hub_has_a_limit_of_that_name() {
+        assert!(Refusals::default().limits().any(|(limit, _)| limit == FRAME_RATE));
     }
 }

@@ -35,6 +35,9 @@ pub struct ShardOptions {
     pub ping_interval: Duration,
     /// A client that sends no byte for this time is cut off.
     pub idle_timeout: Duration,
+    /// A client that has begun the header of a frame, and does not end it within this time, is
+    /// cut off. A client may be silent for longer: one that only listens sends nothing but pongs.
+    pub frame_header_timeout: Duration,
     /// Bytes of entries in a shard's inbox; past it, the shard reads entries from the
     /// log instead.
     pub inbox_max_bytes: usize,
@@ -80,6 +83,7 @@ impl Default for ShardOptions {
             close_timeout: Duration::from_secs(8),
             ping_interval: Duration::from_secs(45),
             idle_timeout: Duration::from_secs(120),
+            frame_header_timeout: Duration::from_secs(10),
             inbox_max_bytes: 8 * 1024 * 1024,
             batch_max: 4_096,
             append_queue_max: 65_536,

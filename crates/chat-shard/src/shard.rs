@@ -187,6 +187,9 @@ impl Shard {
         let client = client_id(id);
         sockets[id].receive(client, &mut buffer[..read], turn, &parts.options, now);
         sockets[id].release(client, turn, &parts.options, now);
+        if sockets[id].take_slowed() {
+            parts.metrics.slowed();
+        }
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -475,7 +478,14 @@ impl Shard {
         metrics.refused(self.turn.hub().refusals());
         let ids: Vec<usize> = self.sockets.iter().map(|(id, _)| id).collect();
         for id in ids {
-            self.sockets[id].check_deadlines(&self.parts.options, now.mono_ms);
+            let Self { sockets, turn, parts, .. } = self;
+            sockets[id].check_deadlines(&parts.options, now.mono_ms);
+            if sockets[id].has_rest() {
+                // The limit on frames lets it look at some more by now.
+                sockets[id].release(client_id(id), turn, &parts.options, now);
+                // What waits still has been counted.
+                sockets[id].take_slowed();
+            }
             self.close_in_hub(id, now);
         }
     }

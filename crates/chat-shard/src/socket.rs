@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use chat_core::{ClientId, CloseCode, Input, Now};
+use chat_core::{ClientId, CloseCode, Input, Now, Rate};
 use tokio::io::ReadBuf;
 
 use crate::held::{Held, HeldInput};
@@ -28,6 +28,12 @@ pub(crate) struct Socket {
     state: State,
     /// The waker of the socket's task.
     waker: Option<Waker>,
+    /// How fast frames of any kind come: texts, fragments, empty ones, pings, pongs.
+    frames: Rate,
+    /// The limit on frames has begun to act since this was last [taken](Self::take_slowed).
+    was_slowed: bool,
+    /// When the first byte of a header arrived whose last byte has not.
+    header_since_ms: Option<u64>,
     /// When bytes arrived last.
     received_ms: u64,
     pinged_ms: u64,
@@ -90,6 +96,9 @@ impl Socket {
             goodbye: None,
             state: State::Open,
             waker: None,
+            frames: Rate::default(),
+            was_slowed: false,
+            header_since_ms: None,
             received_ms: now_ms,
             pinged_ms: now_ms,
             in_hub: true,
@@ -198,7 +207,8 @@ impl Socket {
         let mut frame = Vec::new();
         ws::write_close(&mut frame, code.unwrap_or(CLOSE_NORMAL), reason);
         self.outbox.keep(&frame, 0);
-        self.forget_held();
+        // The rest stays: without it, what comes next could not be parted into frames.
+        self.held.clear();
         self.state = State::Closing { until_ms: now_ms + millis(options.close_timeout), awaited };
         self.wake();
     }
@@ -206,13 +216,9 @@ impl Socket {
     /// Ends the connection without a close frame.
     pub(crate) fn cut_off(&mut self) {
         self.state = State::Dead;
-        self.forget_held();
-        self.wake();
-    }
-
-    fn forget_held(&mut self) {
         self.held.clear();
         self.rest = Vec::new();
+        self.wake();
     }
 
     /// The socket is about to be dropped.
@@ -249,9 +255,24 @@ impl Socket {
     pub(crate) fn wants_input(&self, options: &ShardOptions) -> bool {
         match self.state {
             State::Open => self.goodbye.is_none() && !self.is_full(options),
-            State::Closing { awaited, .. } => awaited != Awaited::Nothing,
+            State::Closing { awaited, .. } => awaited != Awaited::Nothing && self.rest.is_empty(),
             State::Dead => false,
         }
+    }
+
+    /// Whether bytes wait that were read and not looked at yet.
+    pub(crate) fn has_rest(&self) -> bool {
+        !self.rest.is_empty()
+    }
+
+    /// Whether the limit on frames has begun to act since the last call.
+    pub(crate) fn take_slowed(&mut self) -> bool {
+        std::mem::take(&mut self.was_slowed)
+    }
+
+    /// Whether one more frame, of any kind, may be looked at now.
+    fn may_look(&self, options: &ShardOptions, now_ms: u64) -> bool {
+        options.hub.frame_rate.is_none_or(|limit| self.frames.allows(limit, now_ms))
     }
 
     /// Whether no more messages can be held.
@@ -303,15 +324,29 @@ impl Socket {
         options: &ShardOptions,
         now: Now,
     ) {
+        if self.has_rest() {
+            // Behind what waits already.
+            return self.rest.extend_from_slice(input);
+        }
         let mut at = 0;
         let mut pong: Option<Pong> = None;
         while self.state != State::Dead && self.goodbye.is_none() {
-            if self.held.bytes() >= options.held_max_bytes {
-                // The rest waits as it is, until more can be held.
+            let may_look = self.may_look(options, now.mono_ms);
+            if self.held.bytes() >= options.held_max_bytes || !may_look {
+                // The rest waits as it is, until more can be held, and looked at.
                 self.rest = input[at..].to_vec();
+                // A client that the hub has paused is slowed down by the hub's limits.
+                self.was_slowed |= !may_look && self.has_rest() && !turn.hub().is_paused(client);
                 break;
             }
-            let event = match self.reader.next(input, &mut at) {
+            let event = self.reader.next(input, &mut at);
+            if let Ok(Some(_)) = &event {
+                self.header_since_ms = None;
+                if let Some(limit) = options.hub.frame_rate {
+                    self.frames.count(limit, now.mono_ms);
+                }
+            }
+            let event = match event {
                 // No version of the protocol has binary messages: to the hub, one is as
                 // malformed as an empty text.
                 Ok(Some(Event::Binary)) => Ok(Some(Event::Text(""))),
@@ -342,6 +377,8 @@ impl Socket {
                 Err(_) => self.state = State::Dead,
             }
         }
+        self.header_since_ms =
+            self.reader.is_in_header().then(|| self.header_since_ms.unwrap_or(now.mono_ms));
         if let Some(pong) = pong {
             let mut frame = Vec::with_capacity(2 + pong.len);
             ws::write_pong(&mut frame, &pong.payload[..pong.len]);
@@ -350,7 +387,8 @@ impl Socket {
     }
 
     /// Steps the hub with the held messages until it pauses the client, and behind them
-    /// with the client's goodbye.
+    /// with the client's goodbye. Looks at the bytes that wait, as far as the limit on frames
+    /// lets it.
     pub(crate) fn release<A>(
         &mut self,
         client: ClientId,
@@ -359,7 +397,7 @@ impl Socket {
         now: Now,
     ) {
         if self.state != State::Open {
-            return;
+            return self.look_for_close(client, turn, options, now);
         }
         let was_full = self.is_full(options);
         loop {
@@ -369,7 +407,8 @@ impl Socket {
                     HeldInput::Goodbye => turn.step(now, Input::Goodbye { client }),
                 }
             }
-            if !self.held.is_empty() || self.rest.is_empty() || self.state != State::Open {
+            let has_work = self.has_rest() && self.may_look(options, now.mono_ms);
+            if !self.held.is_empty() || !has_work || self.state != State::Open {
                 break;
             }
             let mut rest = std::mem::take(&mut self.rest);
@@ -382,8 +421,19 @@ impl Socket {
         }
     }
 
-    /// Sends a ping if it is time, and cuts a client off that is silent or does not end a
-    /// closed connection.
+    /// Looks for the client's close frame in the bytes that wait.
+    fn look_for_close<A>(&mut self, client: ClientId, turn: &mut Turn<A>, options: &ShardOptions, now: Now) {
+        if self.has_rest() {
+            let mut rest = std::mem::take(&mut self.rest);
+            self.receive(client, &mut rest, turn, options, now);
+            if !self.has_rest() {
+                self.wake();
+            }
+        }
+    }
+
+    /// Sends a ping if it is time, and cuts a client off that is silent, does not end a header
+    /// that it has begun, or does not end a closed connection.
     pub(crate) fn check_deadlines(&mut self, options: &ShardOptions, now_ms: u64) {
         match self.state {
             State::Closing { until_ms, .. } if until_ms <= now_ms => {
@@ -407,6 +457,15 @@ impl Socket {
                     self.cut_off();
                 }
                 self.received_ms = now_ms;
+                self.header_since_ms = self.header_since_ms.and(Some(now_ms));
+            }
+            // A header has at most 14 bytes: only a client that means to sends it slowly.
+            State::Open
+                if self
+                    .header_since_ms
+                    .is_some_and(|since_ms| since_ms + millis(options.frame_header_timeout) <= now_ms) =>
+            {
+                self.cut_off();
             }
             State::Open if self.received_ms + millis(options.idle_timeout) <= now_ms => self.cut_off(),
             State::Open if self.pinged_ms + millis(options.ping_interval) <= now_ms => {

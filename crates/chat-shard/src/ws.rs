@@ -86,6 +86,11 @@ impl Reader {
         }
     }
 
+    /// Whether a part of a header has arrived.
+    pub(crate) fn is_in_header(&self) -> bool {
+        self.header_len > 0
+    }
+
     /// Returns the next event in `input`, which arrived behind all earlier inputs.
     ///
     /// `at` is the number of bytes of `input` that are read. Call it until `Ok(None)`:

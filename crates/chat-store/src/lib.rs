@@ -132,8 +132,8 @@ pub use push::{
 };
 pub use repository::{
     Ended, EventLog, FileRepository, ListedRoom, MessageReactions, NewUser, PasswordChange, RoleChange,
-    RoomRepository, SESSIONS_LISTED_MAX, SESSIONS_OF_USER_MAX, Session, SessionRepository, StoreFuture,
-    Subject, User, UserRepository,
+    RoomRepository, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreFuture, Subject, User,
+    UserRepository,
 };
 pub use retention::{KEPT_AT_LEAST_MS, NONCES_KEPT_MS, Retention, TrimPosition, Trimmed};
 pub use search::{Indexed, SearchIndex, SearchPage, SearchQuery};

@@ -27,9 +27,8 @@ use crate::retention::Cut;
 use crate::shared::Shared;
 use crate::{
     EventLog, FileRepository, Invite, ListedRoom, MessageReactions, NewUser, PasswordChange, Retention,
-    RoleChange, RoomRepository, SESSIONS_LISTED_MAX, SESSIONS_OF_USER_MAX, SearchIndex, SearchPage,
-    SearchQuery, Session, SessionRepository, StoreError, StoreFuture, Subject, TrimPosition, Trimmed, User,
-    UserRepository,
+    RoleChange, RoomRepository, SESSIONS_LISTED_MAX, SearchIndex, SearchPage, SearchQuery, Session,
+    SessionRepository, StoreError, StoreFuture, Subject, TrimPosition, Trimmed, User, UserRepository,
 };
 
 /// A store of users, sessions and the log in the memory of this process, for embedders
@@ -120,12 +119,12 @@ impl Default for MemoryStore {
 
 impl Inner {
     /// Ends the oldest sessions of a user beside this one, if there are too many.
-    fn end_oldest_sessions(&mut self, newest: &Session) {
+    fn end_oldest_sessions(&mut self, newest: &Session, of_user_max: usize) {
         let is_other = |other: &&Session| other.user == newest.user && other.id != newest.id;
         let others = self.sessions.values().filter(is_other);
         let mut others: Vec<_> = others.map(|other| (other.created_at_ms, other.id.clone())).collect();
         others.sort();
-        let ended = (others.len() + 1).saturating_sub(SESSIONS_OF_USER_MAX);
+        let ended = (others.len() + 1).saturating_sub(of_user_max.max(1));
         for (_, id) in others.drain(..ended) {
             self.sessions.remove(&id);
         }
@@ -437,7 +436,7 @@ impl UserRepository for MemoryStore {
 }
 
 impl SessionRepository for MemoryStore {
-    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, bool> {
+    fn open_session<'a>(&'a self, session: &'a Session, of_user_max: usize) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let mut inner = self.lock();
             if inner.administration.is_banned(&session.user) {
@@ -449,8 +448,8 @@ impl SessionRepository for MemoryStore {
                 inner.sessions.retain(|_, old| old.expires_at_ms > session.created_at_ms);
             }
             inner.sessions.insert(session.id.clone(), session.clone());
-            if inner.sessions.len() > SESSIONS_OF_USER_MAX {
-                inner.end_oldest_sessions(session);
+            if inner.sessions.len() > of_user_max {
+                inner.end_oldest_sessions(session, of_user_max);
             }
             Ok(true)
         })

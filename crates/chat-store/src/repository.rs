@@ -156,8 +156,8 @@ pub trait UserRepository: Send + Sync {
 pub trait SessionRepository: Send + Sync {
     /// Stores a session. Returns `false`, and stores nothing, if the user is
     /// [banned](crate::AdministrationRepository::ban). Of the other sessions of the user, the oldest
-    /// end, so that there are at most [`SESSIONS_OF_USER_MAX`].
-    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, bool>;
+    /// end, so that there are at most `of_user_max`, which is 1 or more.
+    fn open_session<'a>(&'a self, session: &'a Session, of_user_max: usize) -> StoreFuture<'a, bool>;
 
     /// Finds a session that is valid at `now_ms`: not revoked and not ended.
     fn find_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> StoreFuture<'a, Option<Session>>;
@@ -606,9 +606,6 @@ pub struct Session {
     /// When the session was last used, to some minutes, in milliseconds since 1970 (UTC).
     pub last_seen_at_ms: u64,
 }
-
-/// The most sessions of a user: more than a user may have WebSockets by default.
-pub const SESSIONS_OF_USER_MAX: usize = 1_500;
 
 /// The number of sessions in one list.
 pub const SESSIONS_LISTED_MAX: usize = 100;

@@ -18,7 +18,7 @@ use chat_core::{Access, Draft, Outcome, Topic};
 use chat_store::test_postgres::TestDatabase;
 use chat_store::{Ended, NewBan, StoreError};
 use common::proxy::Proxy;
-use common::{TestStore, WithNonce as _, batch, checked, draft, edit, name, open, room, texts};
+use common::{SESSIONS_MAX, TestStore, WithNonce as _, batch, checked, draft, edit, name, open, room, texts};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 
@@ -81,7 +81,11 @@ async fn a_server_is_told_of_sessions_that_another_one_ends() {
     store.accounts("alice bob eve").await;
     let other = open(&store.database().url).await.unwrap();
     for (id, user) in [("one", "alice"), ("two", "alice"), ("three", "bob")] {
-        store.sessions.open_session(&common::session(id, user, 1, u64::MAX >> 1)).await.unwrap();
+        store
+            .sessions
+            .open_session(&common::session(id, user, 1, u64::MAX >> 1), SESSIONS_MAX)
+            .await
+            .unwrap();
     }
     let next = async || {
         let next = store.sessions.next_ended();

@@ -14,8 +14,8 @@ use chat_store::test_postgres::TestDatabase;
 use chat_store::{Ended, Feed, FeedRead, PostgresOptions, PostgresStore, StoreError, Stores};
 use common::proxy::{Fate, Proxy};
 use common::{
-    TestStore, WithNonce as _, create, draft, edit, name, open, private, put, react, remove, room, room_name,
-    session,
+    SESSIONS_MAX, TestStore, WithNonce as _, create, draft, edit, name, open, private, put, react, remove,
+    room, room_name, session,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
@@ -263,7 +263,7 @@ async fn changes_of_rooms_and_ended_sessions_are_in_the_feed() {
     // The listener begins with a hint of its own.
     assert_eq!(two.sessions.next_ended().await.unwrap(), Ended::Unknown);
     let session = session("s", "bob", 1, u64::MAX >> 1);
-    one.sessions.open_session(&session).await.unwrap();
+    one.sessions.open_session(&session, SESSIONS_MAX).await.unwrap();
     one.sessions.revoke_sessions_of(&name("bob")).await.unwrap();
     let read = feed(&two).after(&at[2..]).await.unwrap();
     let record =

@@ -406,6 +406,135 @@ scenario("messages of a room go to the address of a program, and the settings sa
   }
 });
 
+scenario("an administrator finds all rooms, and archives, closes and renames them", async () => {
+  const { server, anna } = await begin();
+  const boris = await person(server.url, "boris");
+  for (const n of [1, 2, 3]) await boris.call("POST", "/api/rooms", { title: `Bed ${n}`, description: `The bed number ${n}` });
+  await boris.call("POST", "/api/rooms", { title: "Secret bed", access: "closed" });
+  await anna.call("POST", "/api/rooms", { title: "Tool shed", access: "closed" });
+  const line = (/** @type {string} */ title) => anna.page.locator("#all-rooms li", { has: anna.page.locator(".title", { hasText: new RegExp(`^${title}$`) }) });
+  const choose = async (/** @type {string} */ title, /** @type {string} */ word) => {
+    await line(title).locator(".more").click();
+    await anna.page.locator("#one-room-menu:popover-open").getByRole("menuitem", { name: word, exact: true }).click();
+  };
+  const asked = anna.page.locator("dialog.ask");
+
+  await administers(anna, "rooms");
+  await line("Bed 3").waitFor();
+  await line("Tool shed").waitFor();
+  await shows(anna, "#all-rooms li", "open · 1 member");
+  await shows(anna, "#all-rooms li", "closed · 1 member");
+  assert.equal(await line("Secret bed").count(), 0, "a closed room is for its members");
+  await hasNoBarriers(anna.page, "#settings");
+  await anna.page.fill("#all-rooms-text", "bed");
+  await anna.page.waitForFunction(() => document.querySelectorAll("#all-rooms li").length === 3);
+  await anna.page.fill("#all-rooms-text", "nothing like it");
+  await shows(anna, ".all-rooms .quiet", "There is no such room.");
+  await anna.page.press("#all-rooms-text", "Escape");
+  await line("Bed 1").waitFor();
+  assert.ok(await anna.page.isVisible("#settings[open]"), "Escape empties the box first");
+
+  // Archived, and brought back.
+  await choose("Bed 1", "Archive the room");
+  await asked.getByRole("button", { name: "Archive the room" }).click();
+  await shows(anna, "#all-rooms li.archived", "Bed 1");
+  // The focus is back on the room.
+  await anna.page.waitForFunction(() => document.activeElement?.closest("li")?.querySelector(".title")?.textContent === "Bed 1");
+  await choose("Bed 1", "Bring back from the archive");
+  await anna.page.waitForFunction(() => document.querySelectorAll("#all-rooms li.archived").length === 0);
+
+  // Closed, and never opened again. Whoever is no member does not see it any more, and is told so before.
+  await choose("Bed 2", "Make it closed");
+  await shows(anna, "dialog.ask", "You are no member: you will not see it any more.");
+  await hasNoBarriers(anna.page, "dialog.ask");
+  await asked.getByRole("button", { name: "Make it closed" }).click();
+  await line("Bed 2").waitFor({ state: "detached" });
+  assert.equal((await boris.call("GET", "/api/rooms/bed-2")).access, "closed");
+  await line("Tool shed").locator(".more").click();
+  assert.deepEqual(await anna.page.locator("#one-room-menu button").allTextContents(), ["Open", "Members and details", "Change title and description", "Archive the room"]);
+  await anna.page.keyboard.press("Escape");
+
+  // By keys: the menu of a room, and its title in the details.
+  await line("Bed 3").locator(".more").focus();
+  await anna.page.keyboard.press("Enter");
+  for (const _ of [1, 2]) await anna.page.keyboard.press("ArrowDown");
+  await anna.page.keyboard.press("Enter");
+  await anna.page.waitForSelector("#settings", { state: "hidden" });
+  await anna.page.waitForFunction(() => document.activeElement?.id === "edit-title");
+  assert.equal(await anna.page.inputValue("#edit-description"), "The bed number 3");
+  await anna.page.fill("#edit-title", "Bed of roses");
+  await anna.page.keyboard.press("Enter");
+  await shows(anna, ".about-head h3", "Bed of roses");
+  await boris.until(async () => (await boris.call("GET", "/api/rooms/bed-3")).title === "Bed of roses", "it has another title");
+
+  // Its members, of another room than the one that is open.
+  await administers(anna, "rooms");
+  await line("Bed of roses").waitFor();
+  await choose("Bed 1", "Members and details");
+  await shows(anna, "#details .about-head h3", "Bed 1");
+  await anna.page.locator("#members [data-name=boris]").waitFor();
+  await administers(anna, "rooms");
+  await line("Tool shed").waitFor();
+  await choose("Tool shed", "Open");
+  await anna.page.waitForFunction(() => document.querySelector("#title")?.textContent === "Tool shed");
+
+  await administers(anna, "audit");
+  for (const words of ["was archived", "was brought back from the archive", "was made closed", "was changed: title"]) await shows(anna, "#audit li", words);
+
+  // Boris sees no such page.
+  await boris.settings();
+  assert.equal(await boris.page.isVisible("#settings [data-page=rooms]"), false);
+});
+
+scenario("more rooms than one page has, on a phone and in Russian", async () => {
+  const { server, anna } = await begin();
+  for (let n = 0; n < 55; n++) await anna.call("POST", "/api/rooms", { title: `Грядка ${n}` });
+  const phone = await visitor(server.url, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, locale: "ru-RU" });
+  phone.name = "anna";
+  await phone.signIn();
+  await phone.goto("/r/default");
+  await phone.page.evaluate(() => document.getElementById("me")?.click());
+  await phone.page.waitForSelector("#settings[open]");
+  await phone.page.locator("#settings [data-page=rooms]").tap();
+  await phone.page.locator("#all-rooms li").first().waitFor();
+  assert.equal(await phone.page.textContent("#settings-page-heading"), "Комнаты");
+  assert.equal(await phone.page.locator("#all-rooms li").count(), 50);
+  await hasNoBarriers(phone.page, "#settings");
+  assert.ok(await phone.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is wider than the phone");
+  await phone.page.locator(".all-rooms .link").tap();
+  await phone.page.waitForFunction(() => document.querySelectorAll("#all-rooms li").length === 57);
+  assert.equal(await phone.page.isVisible(".all-rooms .link"), false);
+  await phone.page.locator("#all-rooms .more").last().scrollIntoViewIfNeeded();
+  await phone.page.locator("#all-rooms .more").last().tap();
+  assert.deepEqual(await phone.page.locator("#one-room-menu button").allTextContents(), ["Открыть", "Участники и сведения", "Изменить название и описание", "Убрать в архив", "Сделать закрытой"]);
+  await hasNoBarriers(phone.page, "#one-room-menu");
+});
+
+scenario("where only administrators make rooms, nobody else is offered to", async () => {
+  const { server, anna } = await begin("--room-creation", "administrators");
+  const boris = await visitor(server.url);
+  await boris.page.goto(`${server.url}/`);
+  await boris.page.fill("#register-name", "boris");
+  await boris.page.fill("#register-password", PASSWORD);
+  await boris.page.press("#register-password", "Enter");
+  await boris.page.waitForSelector(".welcome:not([hidden]), .welcome-strip:not([hidden])");
+  await boris.page.waitForSelector("#finder", { state: "attached" });
+  await boris.page.waitForSelector("#new-room-open", { state: "hidden" });
+  assert.deepEqual(await boris.page.locator(".welcome:not([hidden]) .choices, .welcome-strip:not([hidden]) .choices").getByText("Create a room").count(), 0);
+  const offered = async (/** @type {import("./harness.mjs").Person} */ { page }) => {
+    await page.keyboard.press("Control+k");
+    await page.fill("#finder-text", "#compost");
+    await page.waitForFunction(() => [...document.querySelectorAll("#finder-list li")].some(({ textContent }) => textContent?.includes("compost")));
+    const found = await page.locator("#finder-list li").allTextContents();
+    await page.keyboard.press("Escape");
+    return found.some((words) => words.includes("Open the room"));
+  };
+  assert.equal(await offered(boris), false);
+  await anna.page.waitForSelector("#finder", { state: "attached" });
+  await anna.page.waitForSelector("#new-room-open", { state: "visible" });
+  assert.equal(await offered(anna), true);
+});
+
 scenario("members who are removed, and rooms that are archived, are in the log", async () => {
   const { server, anna } = await begin();
   const boris = await person(server.url, "boris");
@@ -472,7 +601,7 @@ scenario("on a phone and in Russian, the pages of administrators are pages, too"
   await anna.goto("/r/default");
   await anna.page.tap("#open-sidebar");
   await anna.page.tap("#me");
-  for (const [page, heading] of [["server", "Чат"], ["accounts", "Люди"], ["invites", "Приглашения"], ["bots", "Боты"], ["reports", "Жалобы"], ["audit", "Журнал"]]) {
+  for (const [page, heading] of [["server", "Чат"], ["accounts", "Люди"], ["invites", "Приглашения"], ["rooms", "Комнаты"], ["bots", "Боты"], ["reports", "Жалобы"], ["audit", "Журнал"]]) {
     await anna.page.tap(`#settings [data-page=${page}]`);
     await anna.page.waitForSelector("#settings .server-page > *");
     assert.equal(await anna.page.textContent("#settings-page-heading"), heading);

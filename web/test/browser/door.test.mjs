@@ -144,6 +144,73 @@ scenario("too many failed attempts show when to try again", async () => {
   await page.waitForFunction(() => document.querySelector("#sign-in > .error")?.textContent === "Too many attempts. Please try again in 15 minutes.");
 });
 
+scenario("a busy server is asked once more, and a limit says when to come back", async () => {
+  await register(server.url, "patient");
+  const { page } = await visitor(server.url);
+  /** How many requests there were, and how many of the next ones are refused. */
+  let asked = 0;
+  let refused = 1;
+  let answer = { status: 503, headers: { "Retry-After": "1" }, json: { error: "the server is busy" } };
+  await page.route("**/api/login", (route) => {
+    asked += 1;
+    refused -= 1;
+    return refused >= 0 ? route.fulfill(answer) : route.continue();
+  });
+  const says = (/** @type {string} */ words) => page.waitForFunction((words) => document.querySelector("#sign-in > .error")?.textContent === words, words);
+  await page.goto(`${server.url}/`);
+  await page.click("#to-sign-in");
+  await page.fill("#sign-in-name", "patient");
+  await page.fill("#sign-in-password", PASSWORD);
+
+  // It stays busy: nothing is asked a third time.
+  refused = 10;
+  await page.press("#sign-in-password", "Enter");
+  await says("The server is busy. One moment: this is tried once more.");
+  assert.equal(await page.getAttribute("#sign-in button.primary", "aria-busy"), "true");
+  await says("The server is busy. Please try again in a few seconds.");
+  assert.equal(asked, 2);
+  assert.equal(await page.getAttribute("#sign-in button.primary", "aria-busy"), null);
+
+  // Neither a longer time nor a limit is waited for.
+  for (const [status, seconds, words] of /** @type {[number, string, string][]} */ ([
+    [503, "60", "The server is busy. Please try again in a few seconds."],
+    [429, "120", "Too many attempts. Please try again in 2 minutes."],
+    [429, "1", "Too many attempts. Please try again in 1 minute."],
+  ])) {
+    asked = 0;
+    answer = { status, headers: { "Retry-After": seconds }, json: { error: "refused" } };
+    await page.press("#sign-in-password", "Enter");
+    await says(words);
+    assert.equal(asked, 1, words);
+  }
+
+  asked = 0;
+  refused = 1;
+  answer = { status: 503, headers: { "Retry-After": "1" }, json: { error: "the server is busy" } };
+  await page.press("#sign-in-password", "Enter");
+  await page.waitForSelector("#text", { state: "visible" });
+  assert.equal(asked, 2);
+
+  // An account that was made is not made a second time, because its sign-in has to wait.
+  const other = await visitor(server.url);
+  let registrations = 0;
+  let logins = 0;
+  await other.page.route("**/api/register", (route) => {
+    registrations += 1;
+    return route.continue();
+  });
+  await other.page.route("**/api/login", (route) => {
+    logins += 1;
+    return logins === 1 ? route.fulfill(answer) : route.continue();
+  });
+  await other.page.goto(`${server.url}/`);
+  await other.page.fill("#register-name", "newcomer");
+  await other.page.fill("#register-password", PASSWORD);
+  await other.page.press("#register-password", "Enter");
+  await other.page.waitForSelector("#text", { state: "visible" });
+  assert.deepEqual([registrations, logins], [1, 2]);
+});
+
 scenario("the forms suit password managers and screen readers", async () => {
   const { page } = await visitor(server.url);
   await page.goto(`${server.url}/`);

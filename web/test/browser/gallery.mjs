@@ -288,7 +288,7 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
   });
   await someone.page.keyboard.press("Escape");
   await someone.goto("/r/default");
-  for (const part of ["profile", "password", "look", "notices", "devices", ...(isPhone ? [] : ["keys"]), "server", "accounts", "invites", "bots", "reports", "audit"]) {
+  for (const part of ["profile", "password", "look", "notices", "devices", ...(isPhone ? [] : ["keys"]), "server", "accounts", "invites", "rooms", "bots", "reports", "audit"]) {
     await states.take(`settings-${part}`, async (page) => {
       if (await page.isVisible("#open-sidebar")) await page.click("#open-sidebar");
       await page.click("#me");
@@ -296,8 +296,16 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
       await page.click(`#settings [data-page=${part}]`);
       if (part === "devices") await page.locator("#sessions li").first().waitFor();
       if (["accounts", "invites", "bots", "reports", "audit"].includes(part)) await page.locator(`#${part} li`).first().waitFor();
+      if (part === "rooms") await page.locator("#all-rooms li").first().waitFor();
       if (part === "server") await page.locator(".door-preview").waitFor();
     });
+    if (part === "rooms") {
+      await states.take("one-room-menu", async (page) => {
+        await page.locator("#all-rooms .more").first().click();
+        await page.waitForSelector("#one-room-menu:popover-open");
+      });
+      await someone.page.keyboard.press("Escape");
+    }
     if (part === "accounts") {
       await states.take("account-menu", async (page) => {
         await page.locator("#accounts [data-name=Mallory] button").click();

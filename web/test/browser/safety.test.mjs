@@ -2,6 +2,8 @@
 // names.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
 
 import { fourColours, PASSWORD, person, problems, register, Server, scenario, visitor } from "./harness.mjs";
 
@@ -202,3 +204,111 @@ scenario("two hundred payloads stay text as file names", async () => {
   assert.ok(names.length >= 10);
   for (const name of names) assert.match(name, /^\/uploads\/[0-9a-f-]+\.webp$/);
 });
+
+scenario("a page on another port of the same host does nothing for a user", async () => {
+  const chat = await Server.start("--database-url", "memory:");
+  const alice = await person(chat.url, "alice", { path: "/r/default" });
+  await alice.say("only this");
+  await alice.allStored();
+  const foreign = createServer((_, response) => response.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><title>x</title>")).listen(0, "127.0.0.1");
+  try {
+    await once(foreign, "listening");
+    const origin = `http://127.0.0.1:${/** @type {import("node:net").AddressInfo} */ (foreign.address()).port}`;
+    const uploads = async () => (await (await fetch(`${chat.url}/metrics`)).text()).split("\n").filter((line) => /^chat_(uploads_total|files |file_bytes)/.test(line));
+    const before = await uploads();
+
+    // Not a page of the harness: this one is full of errors.
+    const page = await alice.context.newPage();
+    // By the protocol of the browser's tools: the page is not shown the answers, and neither are its listeners.
+    const wire = await alice.context.newCDPSession(page);
+    await wire.send("Network.enable");
+    /** What the requests carried, and how they were answered. @type {Map<string, { method?: string, url?: string, cookie?: string, status?: number }>} */
+    const seen = new Map();
+    const note = (/** @type {string} */ id, /** @type {object} */ facts) => seen.set(id, { ...seen.get(id), ...facts });
+    wire.on("Network.requestWillBeSent", ({ requestId, request: { method, url } }) => note(requestId, { method, url }));
+    wire.on("Network.requestWillBeSentExtraInfo", ({ requestId, headers }) => note(requestId, { cookie: headers.cookie ?? headers.Cookie ?? "" }));
+    wire.on("Network.responseReceivedExtraInfo", ({ requestId, statusCode: status }) => note(requestId, { status }));
+    const answered = () => [...seen.values()].filter(({ url, status }) => url?.startsWith(chat.url) && status !== undefined);
+    await page.goto(origin);
+    for (const [method, path, body] of UNSAFE) {
+      await page.evaluate(
+        ([url, method, body]) =>
+          fetch(url, { method, body, credentials: "include", mode: method === "POST" ? "no-cors" : "cors" }).catch(() => {}),
+        [chat.url + path, method, body],
+      );
+    }
+    // Forms need no permission of another site.
+    for (const [path, enctype] of [["/api/logout", "text/plain"], ["/api/rooms", "text/plain"], ["/api/files?name=form.txt", "multipart/form-data"]]) {
+      await page.goto(origin);
+      await page.evaluate(
+        ([action, enctype]) => {
+          const form = Object.assign(document.createElement("form"), { method: "post", action, enctype });
+          // As plain text it is JSON.
+          form.append(Object.assign(document.createElement("input"), { name: '{"title":"From a form","x":"', value: '"}' }));
+          document.body.append(form);
+          form.submit();
+        },
+        [chat.url + path, enctype],
+      );
+      await page.waitForURL((url) => url.pathname === path.split("?")[0]);
+    }
+    await page.goto(origin);
+    const sockets = await page.evaluate(
+      (url) =>
+        Promise.all(
+          [[`${url}/ws?room=default`], [`${url}/ws`, "chat.v2"]].map(
+            ([url, protocol]) =>
+              new Promise((done) => {
+                const socket = new WebSocket(url, protocol ? [protocol] : []);
+                socket.onopen = () => {
+                  socket.send(JSON.stringify({ type: "message", text: "from a socket" }));
+                  done("open");
+                };
+                socket.onerror = () => done("refused");
+              }),
+          ),
+        ),
+      chat.url.replace("http", "ws"),
+    );
+    assert.deepEqual(sockets, ["refused", "refused"]);
+
+    const posted = UNSAFE.filter(([method]) => method === "POST").length + 3;
+    await alice.until(async () => answered().filter(({ method }) => method === "POST").length >= posted, "all answers are there");
+    // The cookie came along: to the browser it is one site, and only the server knows better.
+    const posts = answered().filter(({ method }) => method === "POST");
+    assert.equal(posts.length, posted, JSON.stringify(posts));
+    for (const { url, cookie = "", status } of posts) assert.deepEqual([url, /(^|; )auth=/.test(cookie), status], [url, true, 403]);
+    // The browser asks before others, and is told nothing.
+    assert.deepEqual(answered().filter(({ method = "", status = 0 }) => ["PUT", "DELETE", "PATCH"].includes(method) && status < 400), []);
+    await page.close();
+
+    const texts = async () => (await alice.call("GET", "/api/rooms/default/messages")).messages.map((/** @type {{ text: string }} */ { text }) => text);
+    assert.deepEqual(await texts(), ["only this"]);
+    assert.deepEqual(await uploads(), before);
+    assert.deepEqual((await alice.call("GET", "/api/rooms")).rooms.map((/** @type {{ title: string }} */ { title }) => title).filter((/** @type {string} */ title) => title.startsWith("From")), []);
+    assert.equal((await alice.call("GET", "/api/me")).username, "alice");
+    await alice.say("still here");
+    await alice.allStored();
+
+    // The same requests work from the chat's own origin: they were refused for theirs.
+    for (const [method, path, body] of UNSAFE) {
+      const answer = await alice.context.request.fetch(chat.url + path, { method, data: body, headers: { Origin: chat.url } });
+      assert.ok(answer.ok(), `${method} ${path}: ${answer.status()} ${await answer.text()}`);
+    }
+    assert.notDeepEqual(await uploads(), before);
+  } finally {
+    foreign.close();
+  }
+});
+
+/** Requests that change something, in an order in which all of them succeed. @type {[method: string, path: string, body?: string][]} */
+const UNSAFE = [
+  ["POST", "/api/rooms/default/messages", '{"text":"from elsewhere"}'],
+  ["POST", "/api/rooms", '{"title":"From elsewhere"}'],
+  ["POST", "/api/files?name=elsewhere.txt", "from elsewhere"],
+  ["PUT", "/api/rooms/random/membership", "{}"],
+  ["PATCH", "/api/rooms/from-elsewhere", '{"title":"From elsewhere, again"}'],
+  ["DELETE", "/api/rooms/random/membership"],
+  ["POST", "/api/me/password", `{"current":"${PASSWORD}","new":"from elsewhere"}`],
+  ["POST", "/api/logout"],
+];

@@ -91,6 +91,12 @@ export const administration = {
   withdrawQuestion: "Withdraw this invitation?",
   withdrawHint: "The link stops working. Those who came with it stay.",
 
+  // Rooms.
+  allRoomsHint: "All open rooms, and the closed ones of which you are a member.",
+  openToAll: "open",
+  membersAndDetails: "Members and details",
+  closeLoses: "You are no member: you will not see it any more.",
+
   // Bots.
   botsHint: "A bot is a program that posts and reads with a token. It is for one room here; closed rooms need the bot as a member, too.",
   botName: "Name of the bot",

@@ -67,6 +67,7 @@ export const later = {
   noServer: "The server does not answer. Please try again.",
   tooManyTries: (when) => `Too many attempts. Please try again ${when}.`,
   serverBusy: "The server is busy. Please try again in a few seconds.",
+  serverBusyAgain: "The server is busy. One moment: this is tried once more.",
   serverBroke: "Something broke on the server. Please try again.",
   /** What the server says where the page has no words of its own. @param {string} sentence */
   refused: (sentence) => sentence,

@@ -68,6 +68,7 @@ export const later = {
   noServer: "Нет связи с сервером. Попробуйте ещё раз.",
   tooManyTries: (/** @type {string} */ when) => `Слишком много попыток. Попробуйте ещё раз ${when}.`,
   serverBusy: "Сервер занят. Попробуйте через несколько секунд.",
+  serverBusyAgain: "Сервер занят. Секунду: сейчас попробуем ещё раз.",
   serverBroke: "На сервере что-то сломалось. Попробуйте ещё раз.",
   /** Where the page has no words for the sentence of the server, which is English. @param {string} _ */
   refused: (_) => "Сервер отклонил запрос.",

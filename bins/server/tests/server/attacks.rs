@@ -1,12 +1,29 @@
-//! Floods against the real server, from many addresses of this machine (127.x), while honest
-//! people use it. Bounded in number and time; counts are asserted, times only printed.
+//! Attacks on the real server, from many addresses of this machine (127.x), while honest
+//! people use it. Bounded in number and time; counts are asserted, and of times only that
+//! something was not sooner. `load attack` measures what attacks cost others.
+//!
+//! | attack | test |
+//! |---|---|
+//! | passwords that cannot be right make room for guesses | `no_flood_opens_an_account_that_is_at_its_limit` |
+//! | one password, tried with many names | the same |
+//! | the queues of sign-ins and registrations are full | `a_flood_of_sign_ins_from_twenty_addresses_stops_nobody`, `a_flood_of_registrations_stops_no_sign_in` |
+//! | any number of accounts | `accounts_are_created_slowly` |
+//! | connections of one address, silent ones, ones that speak now and then | `connections_of_one_address_and_silent_ones_stop_nobody`, `connections_that_speak_now_and_then_stop_nobody` |
+//! | a proxy makes one address of all people | `a_proxy_on_this_machine_does_not_make_one_client_of_all` |
+//! | sockets of v1 that open and close | `who_opens_and_closes_v1_sockets_in_a_loop_is_charged_for_joins` |
+//! | names and titles that look like others | `nobody_passes_for_another_user_the_server_or_a_room` |
+//! | bare LF, two lengths, two cookies, `crit`, common passwords; the headers that protect | `heads_are_read_in_one_way_and_tokens_and_passwords_are_strict` |
+//! | metrics that everybody reads | `metrics_are_on_an_address_of_their_own_where_that_is_set` |
+//! | `hello` and history in a loop | `who_opens_sockets_or_reads_history_in_a_loop_has_a_rate` |
+//! | lists in a loop | `a_user_who_reads_in_a_loop_slows_nobody` |
+//! | frames of any kind, headers that never end | `frames_of_any_kind_are_looked_at_a_hundred_a_second` and `a_header_has_to_arrive_and_a_client_may_be_silent` in `websocket.rs` |
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::common::{Answer, PASSWORD, Process, Request, Setup, Store, TestServer};
+use crate::common::{Answer, PASSWORD, Process, Request, Setup, Store, TestServer, free_address};
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -366,6 +383,192 @@ async fn a_proxy_on_this_machine_does_not_make_one_client_of_all() {
     let log = server.log();
     for once in ["that is not trusted", "this machine's own address"] {
         assert_eq!(log.matches(once).count(), 1, "{log}");
+    }
+    server.terminate().await;
+    assert!(server.ended().await.success());
+}
+
+#[tokio::test]
+async fn who_opens_and_closes_v1_sockets_in_a_loop_is_charged_for_joins() {
+    let server = TestServer::start_with(SETUP, &["--join-rate", "5,1"]).await;
+    let [alice, bob] = [server.person("alice").await, server.person("bob").await];
+    let mut reader = bob.enter("default").await;
+    let begun = Instant::now();
+    let mut refused = 0;
+    for _ in 0..40 {
+        let mut socket = alice.open("default").await.unwrap();
+        // The first frame is her own notice, or there is none.
+        match socket.next_or_close().await {
+            Ok(notice) => assert_eq!(notice["type"], "system", "{notice}"),
+            Err(code) => {
+                assert_eq!(code, Some(1013));
+                refused += 1;
+            }
+        }
+    }
+    let most = 5 + begun.elapsed().as_secs() as usize + 1;
+    assert!(
+        refused >= 40_usize.saturating_sub(most),
+        "{refused} of 40 were refused, in {:?}",
+        begun.elapsed()
+    );
+    // Each join that bob saw has its leave, and there are no others.
+    let (mut joins, mut leaves) = (0, 0);
+    while leaves < 40 - refused {
+        let notice = reader.next().await;
+        match notice["text"].as_str().unwrap() {
+            "присоединился к комнате default" => joins += 1,
+            "покинул комнату default" => leaves += 1,
+            text => panic!("{text}"),
+        }
+    }
+    assert_eq!((joins, leaves), (40 - refused, 40 - refused));
+    // Other users come as before.
+    server.person("carol").await.enter("default").await;
+    assert_eq!(reader.next().await["from"], "carol", "no notice was left");
+}
+
+#[tokio::test]
+async fn who_opens_sockets_or_reads_history_in_a_loop_has_a_rate() {
+    let flags = ["--socket-opens-per-minute", "20", "--history-rate", "5,1"];
+    let server = TestServer::start_with(SETUP, &flags).await;
+    let [alice, bob] = [server.person("alice").await, server.person("bob").await];
+    let mut socket = alice.enter_v2("default").await;
+    let begun = Instant::now();
+    for number in 0..8 {
+        let page = json!({ "type": "history", "room": "default", "before": 10, "ref": number.to_string() });
+        socket.send(&page).await;
+    }
+    for number in 0..8 {
+        assert_eq!(socket.next_of("history").await["ref"], number.to_string());
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(1_900), "three waited: {:?}", begun.elapsed());
+
+    let mut held = Vec::new();
+    let mut refused = 0;
+    for _ in 0..40 {
+        match alice.open_with("", Some("chat.v2")).await {
+            Ok(socket) => held.push(socket),
+            Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => {
+                assert_eq!(answer.status(), 429);
+                assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
+                refused += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let most = 19 + begun.elapsed().as_secs() as usize / 3 + 1;
+    assert!(held.len() <= most, "{} opened", held.len());
+    assert!(refused > 0);
+    bob.open_v2().await;
+    let metrics = String::from_utf8(server.get("/metrics").await.body).unwrap();
+    assert!(metrics.contains("chat_limit_refusals_total{limit=\"socket_opens_per_minute\"}"), "{metrics}");
+}
+
+#[tokio::test]
+async fn nobody_passes_for_another_user_the_server_or_a_room() {
+    let server = TestServer::start(SETUP).await;
+    let alice = server.person("alice").await;
+    for name in ["Alice", "аlice", "ALICE", "admin", "Adm1n", "s e r v e r", "модератор", "sеrver"]
+    {
+        let answer = registration(name).send(server.address).await;
+        assert_eq!(answer.status, 400, "{name}: {}", String::from_utf8_lossy(&answer.body));
+    }
+    let create = async |room: &serde_json::Value| {
+        let request = Request::post("/api/rooms").header("Cookie", &alice.cookie).json(room);
+        request.send(server.address).await.status
+    };
+    for title in [
+        "Random",
+        "rаndom",
+        "Общая",
+        "a\u{202e}b",
+        "a\u{200b}b",
+        &format!("a{}", "\u{0336}".repeat(9)),
+    ] {
+        assert_eq!(create(&json!({ "title": title })).await, 400, "{title:?}");
+    }
+    for name in ["Default", "dеfault", "~closed"] {
+        assert_eq!(create(&json!({ "title": "Garden", "name": name })).await, 400, "{name:?}");
+    }
+    assert_eq!(create(&json!({ "title": "Garden" })).await, 201);
+}
+
+#[tokio::test]
+async fn heads_are_read_in_one_way_and_tokens_and_passwords_are_strict() {
+    const SECRET: &str = "a secret that this test knows, too";
+    let flags = ["--jwt-secret", SECRET, "--external-tokens", "true"];
+    let server = TestServer::start_with(SETUP, &flags).await;
+    let login = "POST /api/login HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n";
+    for (what, head) in [
+        ("bare LFs", "GET /healthz HTTP/1.1\nHost: a\n\n".to_owned()),
+        ("a bare LF behind a field", "GET /healthz HTTP/1.1\r\nHost: a\nX: y\r\n\r\n".to_owned()),
+        ("TE and CL", format!("{login}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
+        ("two lengths", format!("{login}Content-Length: 3\r\n\r\n{{}}")),
+        ("no Host", "GET /healthz HTTP/1.1\r\n\r\n".to_owned()),
+        ("two Hosts", "GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned()),
+        ("a folded field", "GET /healthz HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n".to_owned()),
+    ] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let smuggled = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+        let _ = stream.write_all(format!("{head}{smuggled}").as_bytes()).await;
+        let mut answer = Vec::new();
+        // The end may be a reset: the rest was not read.
+        let _ = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut answer)).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{what}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{what}: {answer}");
+    }
+
+    let page = server.get("/").await.expect_ok();
+    assert_eq!(page.header("strict-transport-security"), None, "it has no TLS, nor a proxy with it");
+    assert_eq!(page.header("cross-origin-resource-policy"), Some("same-origin"));
+    assert!(page.header("permissions-policy").unwrap().contains("camera=()"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Process::command(folder.path());
+    command.args(["--database-url", "memory:", "--public-url", "https://chat.example.org"]);
+    let mut secure = Process::spawn(command);
+    let page = Request::get("/").send(secure.until_listening().await).await.expect_ok();
+    assert_eq!(page.header("strict-transport-security"), Some("max-age=31536000"));
+    secure.terminate().await;
+
+    let [alice, mallory] = [server.person("alice").await, server.person("mallory").await];
+    let me = async |cookie: &str| {
+        Request::get("/api/me").header("Cookie", cookie).send(server.address).await.status
+    };
+    assert_eq!(me(&alice.cookie).await, 200);
+    assert_eq!(me(&format!("{}; {}", mallory.cookie, alice.cookie)).await, 401, "two cookies");
+    let token = |crit: Option<Vec<String>>| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let claims = json!({ "sub": "guest", "exp": now + 3_600 });
+        let header = jsonwebtoken::Header { crit, ..Default::default() };
+        let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+        format!("auth={}", jsonwebtoken::encode(&header, &claims, &key).unwrap())
+    };
+    assert_eq!(me(&token(None)).await, 200, "a token of another issuer");
+    assert_eq!(me(&token(Some(vec!["exp".to_owned()]))).await, 401, "one that demands an extension");
+
+    for password in ["password", "12345678", "qwertyuiop", "Newcomer"] {
+        let fields = [("username", "newcomer"), ("password", password)];
+        let answer = Request::post("/api/register").form(&fields, None).send(server.address).await;
+        assert_eq!(answer.status, 400, "{password}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_on_an_address_of_their_own_where_that_is_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = free_address();
+    let mut command = Process::command(folder.path());
+    command.args(["--database-url", "memory:", "--metrics-listen", &free.to_string()]);
+    let mut server = Process::spawn(command);
+    let address = server.until_ready().await;
+    assert_eq!(Request::get("/metrics").send(address).await.status, 404);
+    let metrics = Request::get("/metrics").send(free).await.expect_ok();
+    assert!(String::from_utf8(metrics.body).unwrap().contains("chat_build_info"));
+    for path in ["/", "/api/server", "/healthz"] {
+        assert_eq!(Request::get(path).send(free).await.status, 404, "{path}");
     }
     server.terminate().await;
     assert!(server.ended().await.success());

@@ -4,9 +4,10 @@
 //! the echo: the server sends it back as a frame with the same text. Binary messages have no
 //! meaning, and compression (cases 12 and 13) is not offered.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::{Person, Setup, Store, TestServer, tool};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -243,6 +244,125 @@ async fn pings_are_answered_with_what_they_have() {
     let ten: Vec<u8> = (0..10).flat_map(|number| frame(FINAL | PING, &[number])).collect();
     raw.send(&ten).await;
     while raw.next().await != Got::Pong(vec![9]) {}
+}
+
+/// A message whose frames of other kinds are looked at before it.
+fn behind(many: &[u8], text: &str) -> Vec<u8> {
+    [many.repeat(500), frame(FINAL | TEXT, &message(text))].concat()
+}
+
+#[tokio::test]
+async fn frames_of_any_kind_are_looked_at_a_hundred_a_second() {
+    let server = TestServer::start(SETUP).await;
+    let alice = alice(&server).await;
+    let bob = server.person("bob").await;
+    let fragments = |text: &str| {
+        let payload = message(text);
+        let (first, last) = payload.split_at(5);
+        let empty = frame(CONTINUE, b"").repeat(500);
+        [frame(TEXT, first), empty, frame(FINAL | CONTINUE, last)].concat()
+    };
+    let cases = [
+        ("pings", behind(&frame(FINAL | PING, b""), "pings")),
+        ("pongs", behind(&frame(FINAL | PONG, b""), "pongs")),
+        ("fragments", fragments("fragments")),
+    ];
+    // 200 of the 501 frames at once, and the others at 100 a second.
+    let least = Duration::from_millis(2_900);
+    let floods = cases.map(|(text, bytes)| {
+        let alice = &alice;
+        async move {
+            let mut raw = Raw::open(alice).await;
+            let begun = Instant::now();
+            raw.send(&bytes).await;
+            loop {
+                match raw.next().await {
+                    Got::Text(got) if got == text => break,
+                    // Those of the other connections.
+                    Got::Text(_) | Got::Pong(_) => {}
+                    got => panic!("{text}: {got:?}"),
+                }
+            }
+            assert!(begun.elapsed() >= least, "{text}: after {:?}", begun.elapsed());
+            // It is no slower afterwards than it has to be.
+            raw.send(&frame(FINAL | PING, b"well")).await;
+            while raw.next().await != Got::Pong(b"well".to_vec()) {}
+        }
+    });
+    // Others are looked at meanwhile.
+    let others = async {
+        let mut raw = Raw::open(&bob).await;
+        for number in 0..10 {
+            let text = format!("bob {number}");
+            raw.send(&frame(FINAL | TEXT, &message(&text))).await;
+            while raw.next().await != Got::Text(text.clone()) {}
+        }
+    };
+    tokio::join!(join_all(floods), others);
+    let metrics = String::from_utf8(server.get("/metrics").await.body).unwrap();
+    let acted =
+        metrics.lines().find(|line| line.starts_with("chat_client_limits_total{limit=\"frame_rate\"}"));
+    let acted: u64 = acted.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(acted >= 3, "each connection at least once: {acted}");
+}
+
+#[tokio::test]
+async fn a_client_that_is_slowed_down_is_closed_like_others() {
+    let server = TestServer::start(SETUP).await;
+    let alice = alice(&server).await;
+    let mut raw = Raw::open(&alice).await;
+    // The close frame comes to a client whose frames wait, and its answer stands behind them.
+    raw.send(&frame(FINAL | PING, b"").repeat(260)).await;
+    while !matches!(raw.next().await, Got::Pong(_)) {}
+    server.get("/healthz").await.expect_ok();
+    alice.post("/api/logout").await.expect_ok();
+    let code = loop {
+        match raw.next().await {
+            Got::Pong(_) => {}
+            got => break got,
+        }
+    };
+    assert_eq!(code, Got::Close(Some(4001)));
+    let answered = Instant::now();
+    raw.send(&frame(FINAL | CLOSE, &4001_u16.to_be_bytes())).await;
+    while !matches!(raw.next().await, Got::End) {}
+    // A client that does not answer is cut off after eight seconds.
+    assert!(answered.elapsed() < Duration::from_secs(6), "{:?}", answered.elapsed());
+}
+
+#[tokio::test]
+async fn a_header_has_to_arrive_and_a_client_may_be_silent() {
+    let server = TestServer::start_with(SETUP, &["--frame-header-timeout-seconds", "1"]).await;
+    let alice = alice(&server).await;
+    let mut silent = Raw::open(&alice).await;
+    let long = frame(FINAL | TEXT, &message(&"x".repeat(200)));
+    // A payload may take longer than its header: the network of a phone stands still sometimes.
+    let mut slow = Raw::open(&alice).await;
+    let (start, rest) = long.split_at(20);
+    slow.send(start).await;
+    let ping = frame(FINAL | PING, b"x");
+    let trickles = [&b""[..], &ping].map(|before| {
+        let (alice, long) = (&alice, &long);
+        async move {
+            let mut raw = Raw::open(alice).await;
+            raw.send(before).await;
+            for byte in &long[..8] {
+                raw.send(&[*byte]).await;
+                tokio::time::sleep(Duration::from_millis(400)).await;
+            }
+            raw.send(&long[8..]).await;
+            loop {
+                match raw.next().await {
+                    Got::Pong(_) => {}
+                    got => break got,
+                }
+            }
+        }
+    });
+    assert_eq!(join_all(trickles).await, [Got::End, Got::End]);
+    slow.send(rest).await;
+    assert_eq!(slow.next().await, Got::Text("x".repeat(200)));
+    assert_eq!(silent.next().await, Got::Text("x".repeat(200)));
 }
 
 #[tokio::test]

@@ -39,7 +39,9 @@ pub struct HubOptions {
     /// slowed down, and nothing is lost. `None`: as fast as the log stores.
     pub rate: Option<RateLimit>,
     /// How fast a v2 connection may send frames of any kind; a faster one is
-    /// slowed down. `None`: as fast as it can.
+    /// slowed down. `None`: as fast as it can. The hub counts what it is given: whole texts. The
+    /// shards also count, with the same limit and for both versions, what they do not give
+    /// it: fragments, pings and pongs.
     pub frame_rate: Option<RateLimit>,
     /// How fast a user may join rooms, over all connections: a v2 connection above it is
     /// slowed down, and a v1 connection, which joins a room when it is opened, is closed

@@ -195,7 +195,7 @@ async fn finish(
         (None, None) => return refused(Failure::Failed),
     };
     let whose = address.network().map_or_else(|| attempt.state.clone(), |network| network.to_string());
-    let _permit = match oidc.exchanges.take(&whose) {
+    let _permit = match app.oidc_exchanges.take(&whose) {
         Ok(permit) => permit,
         Err(too_many) => {
             let of_one_network = too_many == TooMany::OfOne;

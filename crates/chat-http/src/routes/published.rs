@@ -647,6 +647,7 @@ fn the_limits_of_a_socket_are_in_the_document() {
         outbox_max_bytes,
         ping_interval,
         idle_timeout,
+        frame_header_timeout,
         ..
     } = ShardOptions::default();
     let burst = |rate: Option<chat_core::RateLimit>| rate.map(|rate| rate.burst);
@@ -684,6 +685,7 @@ fn the_limits_of_a_socket_are_in_the_document() {
         "outbox_max_bytes": outbox_max_bytes,
         "ping_interval_seconds": ping_interval.as_secs(),
         "idle_timeout_seconds": idle_timeout.as_secs(),
+        "frame_header_timeout_seconds": frame_header_timeout.as_secs(),
         "drain_spread_ms": hub.drain_spread_ms,
         "reconnect_spread_ms": hub.reconnect_spread_ms,
     });

@@ -1,6 +1,6 @@
 //! `GET` and `PATCH /api/server`, and the logo of the server
 
-use chat_core::parse_room_title;
+use chat_core::{RoomCreation, parse_room_title};
 use chat_store::ProfileField;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use hyper::{Response, StatusCode};
@@ -28,6 +28,10 @@ pub(super) async fn info(call: Call) -> Result<Response<Body>, HttpError> {
             Registration::Open => WhoRegisters::Open,
             Registration::Invite => WhoRegisters::Invite,
             Registration::Closed => WhoRegisters::Closed,
+        },
+        room_creation: match app.options.shards.hub.room_creation {
+            RoomCreation::Everybody => WhoCreatesRooms::Everybody,
+            RoomCreation::Administrators => WhoCreatesRooms::Administrators,
         },
         password_min_chars: app.options.password_rule.min_chars,
         features: features(&app.options),
@@ -65,6 +69,8 @@ pub(super) struct ServerInfo<'a> {
     logo: Option<String>,
     /// Who can create an account.
     registration: WhoRegisters,
+    /// Who can create rooms, also by opening a name that no room has.
+    room_creation: WhoCreatesRooms,
     /// The fewest characters (Unicode scalar values) of a new password.
     password_min_chars: usize,
     /// What this server can do beyond the first version of the protocol v2, as in
@@ -95,6 +101,17 @@ enum WhoRegisters {
     Invite,
     /// Nobody: the operator creates accounts.
     Closed,
+}
+
+/// Who can create rooms.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+enum WhoCreatesRooms {
+    /// Every user.
+    Everybody,
+    /// The administrators of the server.
+    Administrators,
 }
 
 /// What is changed of the profile of the server. A missing field stays as it is.

@@ -142,7 +142,7 @@ pub(super) async fn open_session(
         expires_at_ms: now + lifetime * 1000,
         last_seen_at_ms: now,
     };
-    let is_open = app.parts.stores.sessions.open_session(&session).await?;
+    let is_open = app.parts.stores.sessions.open_session(&session, app.options.user_sessions_max).await?;
     let token = app.parts.tokens.issue(now / 1000, user.as_str(), session.id.as_str());
     Ok(OpenedSession { id: session.id, is_open, cookie: app.cookie(&token, lifetime) })
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chat_auth::PasswordRule;
-use chat_core::Username;
+use chat_core::{RoomCreation, Username};
 use chat_http::Registration;
 use chat_store::{NewUser, SessionRepository as _, UserRepository as _};
 use image::ImageFormat;
@@ -375,6 +375,7 @@ async fn anybody_may_know_the_title_and_the_rules_of_the_server() {
     let expected = json!({
         "title": "Наш чат",
         "registration": "open",
+        "room_creation": "everybody",
         "password_min_chars": 1,
         "features": features,
         "setup": true,
@@ -387,12 +388,14 @@ async fn anybody_may_know_the_title_and_the_rules_of_the_server() {
 
     let closed = Chat::with(|options| {
         options.registration = Registration::Closed;
+        options.shards.hub.room_creation = RoomCreation::Administrators;
         options.password_rule = PasswordRule::default();
     })
     .await;
     let info = info(&closed).await;
     assert_eq!((&info["title"], &info["registration"]), (&json!("Chat"), &json!("closed")));
     assert_eq!(info["password_min_chars"], 8);
+    assert_eq!(info["room_creation"], "administrators");
     closed.store.out.store(true, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(closed.call("GET", "/api/server", &[], b"").await.status, 503);

@@ -52,8 +52,24 @@ async fn session(chat: &Chat, id: &str, age: u64, left: u64) -> String {
         expires_at_ms: (now() + left) * 1000,
         last_seen_at_ms: (now() - age) * 1000,
     };
-    chat.store.memory.open_session(&session).await.unwrap();
+    chat.store.memory.open_session(&session, 1_000).await.unwrap();
     format!("auth={}", tokens().issue(now() - age, "alice", id))
+}
+
+#[tokio::test]
+async fn a_user_has_only_some_sessions() {
+    let chat = Chat::with(|options| options.user_sessions_max = 2).await;
+    let first = chat.sign_in("alice").await;
+    let bob = chat.sign_in("bob").await;
+    // The oldest is told by the time, in milliseconds.
+    let again = async || {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        chat.sign_in_again("alice", "").await
+    };
+    let [second, third] = [again().await, again().await];
+    for (cookie, status) in [(&first, 401), (&second, 200), (&third, 200), (&bob, 200)] {
+        assert_eq!(chat.get("/api/me", cookie).await.status, status);
+    }
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ async fn the_cookie_is_renewed_after_half_its_lifetime() {
         expires_at_ms: (born + 86_400) * 1000,
         last_seen_at_ms: born * 1000,
     };
-    chat.store.open_session(&session).await.unwrap();
+    chat.store.open_session(&session, 1_000).await.unwrap();
 
     let middle_aged = tokens().issue(born, "alice", "s1");
     let reply = chat.get("/api/me", &format!("auth={middle_aged}")).await;

@@ -16,8 +16,8 @@ use crate::rooms::members;
 use crate::rows::Columns as _;
 use crate::{
     AdministrationRepository as _, Ended, NewUser, PasswordChange, RegistrationTerms, RoleChange,
-    SESSIONS_LISTED_MAX, SESSIONS_OF_USER_MAX, Session, SessionRepository, StoreError, StoreFuture, Subject,
-    User, UserRepository, columns, rows,
+    SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, Subject, User, UserRepository,
+    columns, rows,
 };
 
 impl UserRepository for PostgresStore {
@@ -318,7 +318,7 @@ async fn change_password(pool: &Pool, change: PasswordChange<'_>) -> Result<Opti
 
 impl SessionRepository for PostgresStore {
     /// Deletes some ended sessions, too: nothing else would.
-    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, bool> {
+    fn open_session<'a>(&'a self, session: &'a Session, of_user_max: usize) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let now = columns::column(session.created_at_ms);
             self.pool.rows(|| sqlx::query(SWEEP_SESSIONS).bind(now)).await?;
@@ -339,10 +339,10 @@ impl SessionRepository for PostgresStore {
             let end = || sqlx::query(END_BANNED).bind(session.id.as_str()).bind(session.user.as_str());
             let is_open = self.pool.row(end).await?.is_none();
             if is_open {
-                let newest = SESSIONS_OF_USER_MAX as i64 - 1;
+                let others = columns::column(of_user_max.saturating_sub(1) as u64);
                 let end_oldest = || {
                     let query = sqlx::query(END_OLDEST_SESSIONS).bind(session.user.as_str());
-                    query.bind(session.id.as_str()).bind(newest)
+                    query.bind(session.id.as_str()).bind(others)
                 };
                 self.pool.rows(end_oldest).await?;
             }

@@ -12,8 +12,8 @@ use crate::directory::ListingPage;
 use crate::names::{RemovedNames, pick_ignoring_case};
 use crate::rooms::members;
 use crate::{
-    NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, SESSIONS_OF_USER_MAX, Session,
-    SessionRepository, StoreError, StoreFuture, Subject, User, UserRepository, columns, rows,
+    NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError,
+    StoreFuture, Subject, User, UserRepository, columns, rows,
 };
 
 impl UserRepository for SqliteStore {
@@ -307,7 +307,7 @@ const LIST_USERS: &str = "SELECT username, password_hash, avatar, created_at FRO
 
 impl SessionRepository for SqliteStore {
     /// Deletes some ended sessions, too: nothing else would.
-    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, bool> {
+    fn open_session<'a>(&'a self, session: &'a Session, of_user_max: usize) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
             let mut work = sqlx::query(SWEEP_SESSIONS)
@@ -331,7 +331,7 @@ impl SessionRepository for SqliteStore {
                 let oldest = sqlx::query(END_OLDEST_SESSIONS)
                     .bind(session.user.as_str())
                     .bind(session.id.as_str())
-                    .bind(SESSIONS_OF_USER_MAX as i64 - 1)
+                    .bind(columns::column(of_user_max.saturating_sub(1) as u64))
                     .execute(&mut writing.connection)
                     .await;
                 is_open = oldest.map(|_| true);

@@ -25,6 +25,9 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
 use tempfile::TempDir;
 
+/// The most sessions of one user, in tests that do not reach it.
+pub(crate) const SESSIONS_MAX: usize = 1_000;
+
 /// No limits.
 pub(crate) const ALL: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX };
 

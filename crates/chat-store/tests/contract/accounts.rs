@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chat_core::{Outcome, SessionId};
 use chat_store::{NewUser, PasswordChange, StoreError, User};
 
-use crate::common::{TestStore, name, newcomer, pair, private, session, texts};
+use crate::common::{SESSIONS_MAX, TestStore, name, newcomer, pair, private, session, texts};
 
 every_store! {
     an_account_is_found_by_its_exact_name,
@@ -186,7 +186,7 @@ async fn a_change_of_a_password_ends_the_other_sessions(store: TestStore) {
     store.account("alice").await;
     let old = store.users.find_user(&name("alice")).await.unwrap().unwrap().password_hash;
     for (id, person) in [("phone", "alice"), ("laptop", "alice"), ("tablet", "alice"), ("bobs", "bob")] {
-        store.sessions.open_session(&session(id, person, 1, 100)).await.unwrap();
+        store.sessions.open_session(&session(id, person, 1, 100), SESSIONS_MAX).await.unwrap();
     }
     let valid = async || {
         let ids = ["bobs", "laptop", "phone", "tablet"].map(SessionId::new);

@@ -10,7 +10,7 @@ use chat_store::{
     PushService, Receiver, Retention, Stores, TrimPosition, Trimmed,
 };
 
-use crate::common::{TestStore, name, open, pair, private, room, room_name, session};
+use crate::common::{SESSIONS_MAX, TestStore, name, open, pair, private, room, room_name, session};
 
 every_store! {
     two_servers_push_each_message_once,
@@ -33,7 +33,7 @@ async fn two_servers_push_each_message_once(store: TestStore) {
     for user in &users {
         store.account(user).await;
         let id = format!("session of {user}");
-        store.sessions.open_session(&session(&id, user, 1, LATE * 2)).await.unwrap();
+        store.sessions.open_session(&session(&id, user, 1, LATE * 2), SESSIONS_MAX).await.unwrap();
         let new = NewPushSubscription {
             session: SessionId::new(&id),
             user: name(user),

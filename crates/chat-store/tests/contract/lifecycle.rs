@@ -4,7 +4,8 @@ use chat_core::{Outcome, PageFrom};
 use chat_store::StoreError;
 
 use crate::common::{
-    ALL, TestStore, WithNonce as _, draft, duplicate, name, pair, private, room, session, stored, texts,
+    ALL, SESSIONS_MAX, TestStore, WithNonce as _, draft, duplicate, name, pair, private, room, session,
+    stored, texts,
 };
 
 every_store! {
@@ -22,7 +23,7 @@ async fn a_restart_keeps_everything(store: TestStore) {
     let epoch = store.log.epoch().to_owned();
     store.account("bob").await;
     let session = session("s", "bob", 5, 50);
-    store.sessions.open_session(&session).await.unwrap();
+    store.sessions.open_session(&session, SESSIONS_MAX).await.unwrap();
     let batch = [draft(&room("kitchen"), "alice", "Привет").nonce("n"), private("alice", "bob", "psst")];
     store.append(&batch, 9).await;
 

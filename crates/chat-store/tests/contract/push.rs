@@ -5,7 +5,9 @@ use chat_store::{
     DuePush, NewPushSubscription, PUSH_FAILURES_KEPT_MS, PUSH_FAILURES_MAX, PushClaim, PushDone, PushService,
 };
 
-use crate::common::{TestStore, delete, draft, leave, mention, name, pair, private, put, room, session};
+use crate::common::{
+    SESSIONS_MAX, TestStore, delete, draft, leave, mention, name, pair, private, put, room, session,
+};
 
 every_store! {
     a_key_is_made_once,
@@ -29,7 +31,7 @@ const LATE: u64 = 1_000_000;
 
 async fn subscribe(store: &TestStore, user: &str, now_ms: u64) -> bool {
     let id = format!("session of {user}");
-    store.sessions.open_session(&session(&id, user, 1, LATE * 2)).await.unwrap();
+    store.sessions.open_session(&session(&id, user, 1, LATE * 2), SESSIONS_MAX).await.unwrap();
     store.push.subscribe_push(&subscription(&id, user, user), 3, now_ms).await.unwrap()
 }
 
@@ -182,9 +184,9 @@ async fn a_subscription_belongs_to_one_session(store: TestStore) {
     let count = async || store.push.sweep_push_subscriptions(5).await.unwrap().subscriptions;
     assert!(!subscribe("none", "alice", "a", 1).await);
     for id in ["one", "two", "three"] {
-        store.sessions.open_session(&session(id, "alice", 1, LATE)).await.unwrap();
+        store.sessions.open_session(&session(id, "alice", 1, LATE), SESSIONS_MAX).await.unwrap();
     }
-    store.sessions.open_session(&session("other", "bob", 1, LATE)).await.unwrap();
+    store.sessions.open_session(&session("other", "bob", 1, LATE), SESSIONS_MAX).await.unwrap();
     assert!(subscribe("one", "alice", "a", 1).await);
     assert!(subscribe("one", "alice", "b", 2).await);
     assert_eq!(count().await, 1);
@@ -231,7 +233,7 @@ async fn browsers(store: &TestStore, users: &str, count: usize) {
     for user in users.split(' ') {
         for number in 1..=count {
             let id = format!("{user} {number}");
-            store.sessions.open_session(&session(&id, user, 1, LATE * 2)).await.unwrap();
+            store.sessions.open_session(&session(&id, user, 1, LATE * 2), SESSIONS_MAX).await.unwrap();
             let new = subscription(&id, user, &format!("{user}{number}"));
             assert!(store.push.subscribe_push(&new, count, 1).await.unwrap());
         }
@@ -300,7 +302,7 @@ async fn a_subscription_that_is_made_again_waits_on(store: TestStore) {
     finish(&store, &due[0], false, fails).await;
     let again = async |user: &str, text: &str| {
         let id = format!("again {user}");
-        store.sessions.open_session(&session(&id, user, 1, LATE * 2)).await.unwrap();
+        store.sessions.open_session(&session(&id, user, 1, LATE * 2), SESSIONS_MAX).await.unwrap();
         assert!(store.push.subscribe_push(&subscription(&id, user, "bob1"), 3, 1).await.unwrap());
         store.append(&[private("alice", user, text)], 6).await;
         store.push.queue_pushes(&[pair("alice", user)], 0, 20).await.unwrap();
@@ -353,7 +355,7 @@ async fn new_addresses_of_a_user_with_many_that_fail_wait_too(store: TestStore) 
     let due = claim_all(LATE).await;
     let replace = async |user: &str, endpoint: &str| {
         let id = format!("{user} 1");
-        store.sessions.open_session(&session(&id, user, 1, LATE * 2)).await.unwrap();
+        store.sessions.open_session(&session(&id, user, 1, LATE * 2), SESSIONS_MAX).await.unwrap();
         assert!(store.push.subscribe_push(&subscription(&id, user, endpoint), 100, 1).await.unwrap());
         store.append(&[private("alice", user, "hi")], 6).await;
         store.push.queue_pushes(&[pair("alice", user)], 0, LATE).await.unwrap();

@@ -254,13 +254,13 @@ impl UserRepository for Store {
 }
 
 impl SessionRepository for Store {
-    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, bool> {
+    fn open_session<'a>(&'a self, session: &'a Session, of_user_max: usize) -> StoreFuture<'a, bool> {
         let (removed, changed) = (
             self.removed_first.swap(false, Ordering::Relaxed),
             self.changed_first.swap(false, Ordering::Relaxed),
         );
         if !removed && !changed {
-            return self.ask(self.memory.open_session(session));
+            return self.ask(self.memory.open_session(session, of_user_max));
         }
         Box::pin(async move {
             if removed {
@@ -269,7 +269,7 @@ impl SessionRepository for Store {
                 self.memory.set_password_hash(&user.name, &user.password_hash, "another").await?;
             }
             self.memory.revoke_sessions_of(&session.user).await?;
-            self.memory.open_session(session).await
+            self.memory.open_session(session, of_user_max).await
         })
     }
 

@@ -14,14 +14,14 @@ async fn a_banned_user_has_no_session_and_gets_none(store: TestStore) {
     store.accounts("admin bob carol").await;
     let by = name("admin");
     for (id, person) in [("one", "bob"), ("two", "bob"), ("other", "carol")] {
-        assert!(store.sessions.open_session(&session(id, person, 1, 1000)).await.unwrap());
+        assert!(store.sessions.open_session(&session(id, person, 1, 1000), SESSIONS_MAX).await.unwrap());
     }
     let mut ended = store.administration.ban(&ban("bob"), Some(&by), 10).await.unwrap().unwrap();
     ended.sort_by(|one, other| one.as_str().cmp(other.as_str()));
     assert_eq!(ended, [session_id("one"), session_id("two")]);
     assert_eq!(store.sessions.find_session(&session_id("one"), 20).await.unwrap(), None);
     assert!(store.sessions.find_session(&session_id("other"), 20).await.unwrap().is_some());
-    assert!(!store.sessions.open_session(&session("new", "bob", 20, 1000)).await.unwrap());
+    assert!(!store.sessions.open_session(&session("new", "bob", 20, 1000), SESSIONS_MAX).await.unwrap());
     assert_eq!(store.sessions.find_session(&session_id("new"), 20).await.unwrap(), None);
     let people = ["bob", "carol", "eve"].map(name);
     let found = store.administration.bans_of(&people).await.unwrap();
@@ -51,7 +51,7 @@ async fn a_banned_user_has_no_session_and_gets_none(store: TestStore) {
         let unbanned = store.administration.unban(&name("bob"), None, 13).await.unwrap();
         assert_eq!(unbanned, was_banned);
     }
-    assert!(store.sessions.open_session(&session("new", "bob", 20, 1000)).await.unwrap());
+    assert!(store.sessions.open_session(&session("new", "bob", 20, 1000), SESSIONS_MAX).await.unwrap());
     assert_eq!(
         audit(&store).await,
         [
@@ -105,7 +105,7 @@ async fn a_name_that_is_used_again_is_not_banned(store: TestStore) {
     store.users.remove_user(&name("bob")).await.unwrap();
     assert_eq!(store.administration.bans(None, 9).await.unwrap(), []);
     store.users.recreate_user(&new_user("bob")).await.unwrap();
-    assert!(store.sessions.open_session(&session("one", "bob", 1, 1000)).await.unwrap());
+    assert!(store.sessions.open_session(&session("one", "bob", 1, 1000), SESSIONS_MAX).await.unwrap());
     // The messages of a removed account are deleted to their end, and not those of its successor.
     let deleting = NewBan { delete_messages: true, ..ban("bob") };
     store.administration.ban(&deleting, None, 2).await.unwrap().unwrap();
@@ -113,7 +113,7 @@ async fn a_name_that_is_used_again_is_not_banned(store: TestStore) {
     assert_eq!(store.administration.deletions(9).await.unwrap().len(), 1);
     store.users.recreate_user(&new_user("bob")).await.unwrap();
     assert_eq!(store.administration.deletions(9).await.unwrap(), []);
-    assert!(store.sessions.open_session(&session("one", "bob", 1, 1000)).await.unwrap());
+    assert!(store.sessions.open_session(&session("one", "bob", 1, 1000), SESSIONS_MAX).await.unwrap());
 }
 
 async fn the_messages_of_a_user_are_found_part_by_part(store: TestStore) {

@@ -19,7 +19,7 @@ async fn an_account_without_a_password_gets_no_link(store: TestStore) {
 async fn a_link_sets_one_password_once(store: TestStore) {
     store.accounts("alice bob").await;
     promote(&store, "alice").await;
-    store.sessions.open_session(&session("one", "bob", 1, 1000)).await.unwrap();
+    store.sessions.open_session(&session("one", "bob", 1, 1000), SESSIONS_MAX).await.unwrap();
     let by = name("alice");
     let link =
         |number, user| NewPasswordLink { user: name(user), secret: secret(number), expires_at_ms: 100 };
@@ -44,7 +44,7 @@ async fn a_link_sets_one_password_once(store: TestStore) {
     assert_eq!(set(2, "$newer", 20).await, None);
     assert_eq!(store.users.find_user(&name("bob")).await.unwrap().unwrap().password_hash, "$new");
 
-    store.sessions.open_session(&session("two", "bob", 1, 1000)).await.unwrap();
+    store.sessions.open_session(&session("two", "bob", 1, 1000), SESSIONS_MAX).await.unwrap();
     let reset = store.administration.reset_password(&name("bob"), "$third", None, 30).await.unwrap();
     assert_eq!(reset, Some(vec![session_id("two")]));
     assert_eq!(store.administration.reset_password(&name("eve"), "$x", None, 30).await.unwrap(), None);
