@@ -18,17 +18,24 @@ export class Server {
   folder = mkdtempSync(path.join(tmpdir(), "chat-sdk-"));
   url = "";
   #port = 0;
+  #flags;
   #process;
 
-  static async start() {
-    const server = new Server();
+  /** @param {string[]} flags */
+  constructor(flags) {
+    this.#flags = flags;
+  }
+
+  /** @param {...string} flags of the server, beside its folders */
+  static async start(...flags) {
+    const server = new Server(flags);
     await server.restart();
     return server;
   }
 
   /** Starts again, with the same folder and the same port. */
   async restart() {
-    this.#process = spawn(TEST_SERVER, ["--listen", `127.0.0.1:${this.#port}`, ...this.#folders], {
+    this.#process = spawn(TEST_SERVER, ["--listen", `127.0.0.1:${this.#port}`, ...this.#flags, ...this.#folders], {
       env: { PATH, LLVM_PROFILE_FILE, CHAT_LOG: "warn" },
       stdio: ["ignore", "pipe", "inherit"],
     });

@@ -1,5 +1,5 @@
-//! The clients of `sdk/` and `docs/`, on the server that was built: the npm package, and the bot in
-//! Python.
+//! The clients of `sdk/` and `docs/`, on the server that was built: the npm package, the bot in
+//! Python, and browsers that are notified through a push service of others.
 
 use std::fs;
 use std::io;

@@ -134,6 +134,9 @@ pub(crate) const BACKUP_MARK: &str = "last-backup";
 /// Longer than a Postgres on the same machine takes to start, also after a crash.
 const DATABASE_WAIT: Duration = Duration::from_secs(60);
 
+/// Anybody can name keys that are not known: the other program is asked no more often.
+const JWKS_PAUSE: Duration = Duration::from_secs(60);
+
 /// Long enough that users who come once a week stay signed in.
 const SESSION_DAYS: u64 = 30;
 
@@ -160,13 +163,14 @@ fn bus(given: &Given, database_url: &DatabaseUrl) -> Result<Option<BusUrl>, Sett
 /// Where the public keys of another issuer are.
 fn external_keys(given: &Given) -> Result<Option<KeysFrom>, SettingError> {
     let url = given.text(&settings::EXTERNAL_JWKS_URL)?;
+    let pause = seconds(given, &settings::EXTERNAL_JWKS_PAUSE_SECONDS)?.unwrap_or(JWKS_PAUSE);
     match (given.path(&settings::EXTERNAL_PUBLIC_KEY_FILE), url) {
         (Some(_), Some(_)) => {
             Err(given.invalid(&settings::EXTERNAL_JWKS_URL, "excludes external_public_key_file"))
         }
         (Some(file), None) => Ok(Some(KeysFrom::File(file))),
         (None, Some(url)) if url.starts_with("https://") || url.starts_with("http://") => {
-            Ok(Some(KeysFrom::Url(url.to_owned())))
+            Ok(Some(KeysFrom::Url { url: url.to_owned(), pause }))
         }
         (None, Some(_)) => {
             Err(given.invalid(&settings::EXTERNAL_JWKS_URL, "must begin with https:// or http://"))
@@ -632,6 +636,7 @@ mod tests {
             ("retention_days = 0", "retention_days"),
             ("retention_check_seconds = 0", "retention_check_seconds"),
             ("external_issuer = \"host\"", "external_issuer"),
+            ("external_jwks_pause_seconds = 0", "external_jwks_pause_seconds"),
             ("external_tokens = true\nexternal_issuer = \"\"", "external_issuer"),
             ("database_url = \"mysql://x\"", "database_url"),
             ("text_max_chars = 0", "text_max_chars"),

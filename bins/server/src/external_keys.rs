@@ -14,7 +14,12 @@ pub(crate) enum KeysFrom {
     /// A file, which is read at the start.
     File(PathBuf),
     /// An address, which is asked again when there may be another key.
-    Url(String),
+    Url {
+        /// The address.
+        url: String,
+        /// The least time between two questions.
+        pause: Duration,
+    },
 }
 
 impl KeysFrom {
@@ -32,11 +37,11 @@ impl KeysFrom {
                 let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
                 Ok(ExternalKeys::parse(&text).map_err(|error| named(&error))?)
             }
-            Self::Url(url) => {
+            Self::Url { url, pause } => {
                 let client =
                     reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
                 let url = url.clone();
-                let keys = ExternalKeys::fetched(move || fetch(client.clone(), url.clone()), PAUSE);
+                let keys = ExternalKeys::fetched(move || fetch(client.clone(), url.clone()), *pause);
                 keys.refresh().await;
                 Ok(keys)
             }
@@ -44,8 +49,6 @@ impl KeysFrom {
     }
 }
 
-/// The least time between two questions.
-const PAUSE: Duration = Duration::from_secs(60);
 fn fetch(client: reqwest::Client, url: String) -> FetchedKeys {
     Box::pin(async move { answer_text::read(client.get(url).send().await?.error_for_status()?).await })
 }

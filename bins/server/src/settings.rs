@@ -134,7 +134,9 @@ settings! {
          with RS256, PS256, ES256 or EdDSA, without a shared secret");
     EXTERNAL_JWKS_URL = text("external_jwks_url", "URL", "none",
         "Address at which the other program has its public keys (JWKS), instead of a file; it is asked at \
-         the start, and at most once a minute when a token names a key that is not known");
+         the start, in each hour, and when a token names a key that is not known");
+    EXTERNAL_JWKS_PAUSE_SECONDS = number("external_jwks_pause_seconds", "SECONDS", 1, 3600, "60",
+        "Seconds after which external_jwks_url is asked again at the earliest");
     EXTERNAL_ISSUER = text("external_issuer", "TEXT", "any",
         "The only accepted issuer (iss) of external tokens");
     OIDC_ISSUER = text("oidc_issuer", "URL", "none",

@@ -13,6 +13,7 @@ mod bots;
 mod changes;
 mod cli;
 mod client_tls;
+mod external_keys;
 mod mass_deletion;
 mod messages_with_files;
 mod migrate;

@@ -76,11 +76,17 @@ pub(super) struct NewMessage {
     files: Option<Vec<String>>,
 }
 
-/// A message that is stored.
+/// A message that is stored: of a repetition, the first one, whatever the repetition says.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct PostedMessage {
-    /// Its number.
+    /// The room that it is in; missing in a private message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<String>,
+    /// The recipient of a private message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    /// Its number there.
     seq: u64,
     /// When it was stored, in whole seconds since 1970.
     timestamp: u64,
@@ -102,6 +108,7 @@ async fn post(
     if let Topic::Room(room) = &topic {
         room_call::ask_hooks(&app, &sender.user, room).await?;
     }
+    let author = sender.user.clone();
     let file = |id: &String| FileId::parse(id).ok_or(HttpError::Post(PostError::InvalidFiles));
     let mentions = new.mentions.as_ref();
     let post = Post {
@@ -116,7 +123,12 @@ async fn post(
     };
     let posted = app.chat.post(post).await?;
     let status = if posted.duplicate { StatusCode::OK } else { StatusCode::CREATED };
-    Ok(answer::json(status, &PostedMessage { seq: posted.seq, timestamp: posted.at_ms / 1000 }))
+    let (room, to) = match &posted.topic {
+        Topic::Room(room) => (Some(room.as_str().to_owned()), None),
+        Topic::Pair(pair) => (None, Some(pair.other(&author).as_str().to_owned())),
+    };
+    let timestamp = posted.at_ms / 1000;
+    Ok(answer::json(status, &PostedMessage { room, to, seq: posted.seq, timestamp }))
 }
 
 /// The id that the caller gives the message.
@@ -145,13 +157,23 @@ async fn list(
         }
     }
     app.count_list(&sender.user)?;
-    let page = app.chat.page(topic, from.unwrap_or(PageFrom::Latest), limit).await?;
+    let from = from.unwrap_or(PageFrom::Latest);
+    let page = app.chat.page(topic, from, limit).await?;
     let messages = page.entries.iter().filter(|entry| !entry.body.is_deleted());
+    // What was passed over because it is deleted counts. A page of nothing is at the number that was
+    // asked for.
+    let (start, end) = match from {
+        PageFrom::Before(seq) => (seq, seq.saturating_sub(1)),
+        PageFrom::After(seq) => (page.last + 1, seq),
+        PageFrom::Latest => (page.last + 1, page.last),
+    };
+    let start = page.entries.first().map_or(start, |entry| entry.seq);
+    let end = page.entries.last().map_or(end, |entry| entry.seq);
     let list = MessageList {
         messages: messages.map(|entry| ListedMessage::new(entry)).collect(),
         last: page.last,
-        // What was passed over because it is deleted counts.
-        next: page.entries.last().filter(|_| page.has_newer).map(|entry| entry.seq),
+        previous: page.has_older.then_some(start),
+        next: page.has_newer.then_some(end),
     };
     Ok(answer::json(StatusCode::OK, &list))
 }
@@ -164,10 +186,15 @@ const LIMIT_DEFAULT: usize = 50;
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct MessageList {
-    /// The messages as they are now, in the order of their numbers; without deleted ones.
+    /// The messages as they are now, in the order of their numbers; without deleted ones, so that
+    /// there may be fewer than `limit`, also none.
     messages: Vec<ListedMessage>,
-    /// The highest number that was given in this place, also to a change of a message.
+    /// The highest number that was given in this place, also to a change of a message. Without
+    /// `next`, it is the value of `after` for what comes later.
     last: u64,
+    /// Where there are older messages than those of the page: the value of `before` for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<u64>,
     /// Where there are newer messages than those of the page: the value of `after` for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<u64>,

@@ -239,3 +239,70 @@ async fn deleted_messages_are_not_in_lists() {
     let page = chat.get("/api/users/alice/messages?after=0&limit=1", &bob).await;
     assert_eq!((texts(&page), &page.json()["next"]), (vec![], &json!(1)));
 }
+
+/// The messages of each page, from one on to the last in a direction.
+async fn follow(chat: &Chat, cookie: &str, first: &str, link: &str, parameter: &str) -> Vec<Vec<String>> {
+    let (mut pages, mut query) = (Vec::new(), first.to_owned());
+    loop {
+        let page = chat.get(&format!("/api/users/alice/messages?limit=2{query}"), cookie).await;
+        pages.push(texts(&page));
+        let Some(number) = page.json()[link].as_u64() else { return pages };
+        query = format!("&{parameter}={number}");
+    }
+}
+
+#[tokio::test]
+async fn pages_lead_to_each_other_in_both_directions() {
+    let chat = Chat::start().await;
+    let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
+    let nothing = chat.get("/api/users/alice/messages", &bob).await.json();
+    assert_eq!(nothing, json!({"messages": [], "last": 0}));
+    let mut socket = Wire::open_v2(&chat, &alice).await;
+    for text in ["a", "b", "c", "d", "e", "f", "g"] {
+        acknowledged(&mut socket, json!({"type": "private", "to": "bob", "text": text})).await;
+    }
+    for target in [1, 2, 5] {
+        acknowledged(&mut socket, json!({"type": "delete", "to": "bob", "target": target})).await;
+    }
+    let back = follow(&chat, &bob, "", "previous", "before").await;
+    assert_eq!(back, [vec!["6 f", "7 g"], vec!["4 d"], vec!["3 c"], vec![]]);
+    let forth = follow(&chat, &bob, "&after=0", "next", "after").await;
+    assert_eq!(forth, [vec![], vec!["3 c", "4 d"], vec!["6 f"], vec!["7 g"]]);
+    // A page in the middle has both neighbours; one beyond the ends has the one that is there.
+    for (query, previous, next) in [
+        ("after=2&limit=2", json!(3), json!(4)),
+        ("before=1", Value::Null, json!(0)),
+        ("after=99", json!(11), Value::Null),
+        ("after=0", Value::Null, Value::Null),
+    ] {
+        let page = chat.get(&format!("/api/users/alice/messages?{query}"), &bob).await.json();
+        assert_eq!((&page["previous"], &page["next"]), (&previous, &next), "{query}");
+        assert_eq!(page["last"], 10);
+    }
+}
+
+#[tokio::test]
+async fn a_repetition_gets_the_first_result_whatever_it_says() {
+    let chat = Chat::start().await;
+    let (alice, _) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
+    let garden = chat.create_room(&alice, json!({"title": "Garden"})).await;
+    let kitchen = chat.create_room(&alice, json!({"title": "Kitchen"})).await;
+    let (garden_path, kitchen_path) =
+        (format!("/api/rooms/{garden}/messages"), format!("/api/rooms/{kitchen}/messages"));
+    let post = async |path: &str, key: &str| {
+        let headers = [("Cookie", alice.as_str()), ("Idempotency-Key", key)];
+        let reply = chat.call("POST", path, &headers, br#"{"text": "hi"}"#).await;
+        let mut posted = reply.json();
+        posted.as_object_mut().unwrap().remove("timestamp");
+        (reply.status, posted)
+    };
+    let (in_garden, to_bob) = (json!({"room": garden, "seq": 1}), json!({"to": "bob", "seq": 1}));
+    assert_eq!(post(&garden_path, "one").await, (201, in_garden.clone()));
+    assert_eq!(post("/api/users/bob/messages", "two").await, (201, to_bob.clone()));
+    for path in [garden_path.as_str(), &kitchen_path, "/api/users/bob/messages", "/api/users/alice/messages"]
+    {
+        assert_eq!(post(path, "one").await, (200, in_garden.clone()), "{path}");
+        assert_eq!(post(path, "two").await, (200, to_bob.clone()), "{path}");
+    }
+    assert_eq!(texts(&chat.get(&kitchen_path, &alice).await), Vec::<String>::new());
+}
