@@ -68,7 +68,7 @@ const AT_ROOT: [&str; 6] = [
     WORKER,
     MANIFEST,
     "icons/icon.svg",
-    "icons/icon-192.png",
+    ICON,
     "icons/icon-512.png",
     "icons/icon-maskable-512.png",
 ];
@@ -125,6 +125,16 @@ impl Asset {
             manifest["icons"] = serde_json::json!([icon]);
         }
         let content = Bytes::from(manifest.to_string());
+        let etag = etag(&content);
+        Some(Self { compressed: Compressed::of(&etag), etag, content, ..file })
+    }
+
+    /// The icon of phones' home screens and of notifications: the logo of this server, as a PNG, or
+    /// that of the page.
+    pub(crate) fn icon(logo: Option<&[u8]>) -> Option<Self> {
+        let file = Self::file(ICON)?;
+        let Some(logo) = logo else { return Some(file) };
+        let content = Bytes::copy_from_slice(logo);
         let etag = etag(&content);
         Some(Self { compressed: Compressed::of(&etag), etag, content, ..file })
     }
@@ -340,6 +350,8 @@ const PAGE: &str = "index.html";
 const WORKER: &str = "sw.js";
 /// What an installed page is called, and its icons. Served with the title of the server.
 pub(crate) const MANIFEST: &str = "manifest.webmanifest";
+/// The icon that is the logo of the server where there is one.
+pub(crate) const ICON: &str = "icons/icon-192.png";
 /// Begins the part of a page that is in one language.
 const MAIN: &str = "<main lang=\"";
 /// The page for unknown addresses, in all languages.
