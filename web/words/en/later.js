@@ -5,7 +5,8 @@ import { plural } from "./first.js";
 /** @type {typeof import("../ru/later.js").later} */
 export const later = {
   invitation: "Pick a name and a password, and you are in the conversation.",
-  invitationTo: (room) => `You are invited to “${room}”. Pick a name and a password, and you are in.`,
+  leadsTo: (room) => `This link leads to “${room}”.`,
+  leadsToClosed: "This link leads to a closed room.",
   invites: (by, title) => `${by} invites you to “${title}”.`,
   registrationInvite: "New accounts need an invitation. Please ask a member of this chat for a link.",
   joinRoom: "Join",

@@ -4,7 +4,8 @@ import { plural } from "./first.js";
 
 export const later = {
   invitation: "Придумайте имя и пароль\u00a0— и\u00a0вы уже в разговоре.",
-  invitationTo: (/** @type {string} */ room) => `Вас приглашают в\u00a0«${room}». Придумайте имя и\u00a0пароль\u00a0— и\u00a0вы там.`,
+  leadsTo: (/** @type {string} */ room) => `Ссылка ведёт в\u00a0комнату «${room}».`,
+  leadsToClosed: "Ссылка ведёт в\u00a0закрытую комнату.",
   invites: (/** @type {string} */ by, /** @type {string} */ title) => `${by} приглашает вас в\u00a0«${title}».`,
   registrationInvite: "Новая учётная запись заводится по приглашению. Попросите ссылку у\u00a0кого-нибудь из\u00a0этого чата.",
   joinRoom: "Войти",
