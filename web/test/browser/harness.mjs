@@ -48,16 +48,19 @@ export function scenario(name, play) {
  * @param {any} page
  */
 export async function watchShifts(page) {
-  await page.evaluate(() => {
-    window.shifts = [];
-    const nameOf = (node) => (node instanceof Element ? `${node.tagName}#${node.id}.${node.className}` : node?.nodeName ?? "gone");
-    const at = ({ x, y, width, height }) => `${[x, y].map(Math.round)} ${Math.round(width)}×${Math.round(height)}`;
-    new PerformanceObserver((list) => {
-      for (const { value, startTime, hadRecentInput, sources } of list.getEntries()) {
-        if (!hadRecentInput) window.shifts.push({ value, at: startTime, sources: sources.map(({ node, previousRect, currentRect }) => `${nameOf(node)}: ${at(previousRect)} → ${at(currentRect)}`) });
-      }
-    }).observe({ type: "layout-shift" });
-  });
+  await page.evaluate(noteShifts);
+}
+
+/** Notes layout shifts; runs in a page, also as it begins. */
+export function noteShifts() {
+  window.shifts = [];
+  const nameOf = (node) => (node instanceof Element ? `${node.tagName}#${node.id}.${node.className}` : node?.nodeName ?? "gone");
+  const at = ({ x, y, width, height }) => `${[x, y].map(Math.round)} ${Math.round(width)}×${Math.round(height)}`;
+  new PerformanceObserver((list) => {
+    for (const { value, startTime, hadRecentInput, sources } of list.getEntries()) {
+      if (!hadRecentInput) window.shifts.push({ value, at: startTime, sources: sources.map(({ node, previousRect, currentRect }) => `${nameOf(node)}: ${at(previousRect)} → ${at(currentRect)}`) });
+    }
+  }).observe({ type: "layout-shift" });
 }
 
 /**
