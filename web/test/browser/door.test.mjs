@@ -102,7 +102,7 @@ scenario("errors are shown at their fields, in both languages", async () => {
   await page.click(".languages [data-language=en]");
   await page.waitForFunction(() => document.documentElement.lang === "en");
   assert.deepEqual(await tryIt("register", "x".repeat(25), PASSWORD), ["24 characters at most."]);
-  assert.deepEqual(await tryIt("register", "a\u202eb", PASSWORD), ["The name has control or invisible characters."]);
+  assert.deepEqual(await tryIt("register", "a\u202eb", PASSWORD), ["The name has invisible characters."]);
   assert.deepEqual(await tryIt("register", "new", ""), ["Please enter a password."]);
   assert.deepEqual(await tryIt("register", "new", "1234567"), ["At least 8 characters."]);
   assert.equal(await page.textContent("#register-password-hint"), "At least 8 characters.");
