@@ -75,7 +75,7 @@ impl Logo {
 
 /// A logo was made small when it was stored: at most 256 pixels on a side.
 #[cfg(feature = "page")]
-const ICON_LIMITS: PictureLimits = PictureLimits { pixels_max: 1 << 16, side_max: 256, memory_max: 4 << 20 };
+const ICON_LIMITS: PictureLimits = PictureLimits { pixels_max: 1 << 16, side_max: 256, memory_max: 16 << 20 };
 
 #[cfg(test)]
 mod tests {

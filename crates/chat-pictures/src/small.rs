@@ -187,7 +187,7 @@ mod tests {
         let [clear, half, red] = [[0, 0, 0, 0], [255, 0, 0, 128], [255, 0, 0, 255]].map(Rgba);
         let picture = RgbaImage::from_fn(30, 30, |x, _| [clear, half, red][x as usize / 10]);
         let webp = webp(&DynamicImage::ImageRgba8(picture), None).unwrap();
-        let limits = PictureLimits { pixels_max: 1 << 16, side_max: 256, memory_max: 4 << 20 };
+        let limits = PictureLimits { pixels_max: 1 << 16, side_max: 256, memory_max: 16 << 20 };
         let png = icon(&webp, ImageFormat::WebP, limits).unwrap();
         let icon = image::load_from_memory_with_format(&png, ImageFormat::Png).unwrap();
         assert!(!icon.color().has_alpha());
