@@ -3,7 +3,7 @@
 
 import { BASE } from "./logic/address.js";
 
-/** @typedef {{ username: string, avatar: string, bot?: boolean, features?: string[], push_key?: string }} User `avatar` is empty where there is none; `bot`: of a bot only; `features`: what the server has, of oneself only; so is `push_key`, the key for notifications */
+/** @typedef {{ username: string, avatar: string, bot?: boolean, features?: string[], push_key?: string, created_at?: number }} User `avatar` is empty where there is none; `bot`: of a bot only; `features`: what the server has, of oneself only; so are `push_key`, the key for notifications, and `created_at`, Unix seconds */
 
 /** A request that failed. `status` is the HTTP status, or 0 if there was no answer. */
 export class ApiError extends Error {

@@ -3,7 +3,7 @@
 
 import * as api from "./api.js";
 import { BASE, ROOT, below, targetOf } from "./logic/address.js";
-import { settings } from "./settings.js";
+import { Memory, settings } from "./settings.js";
 import { knowPicture, avatar } from "./view/avatar.js";
 import { byId, isolated, LATER_AFTER_MS, symbol, TOUCH, want, wantStyle } from "./view/dom.js";
 import { chatTitle, language, setLanguage, t, translate, wantLaterWords } from "./words.js";
@@ -87,6 +87,7 @@ async function begin(user) {
   const { Chat } = await (chatCode ?? import("./view/chat.js"));
   settings.user = user;
   sessionStorage.removeItem(SENT_AWAY);
+  new Memory(user.username).welcome(user.created_at);
   knowPicture(user.username, user.avatar);
   door?.close();
   frame.hidden = false;

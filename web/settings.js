@@ -93,7 +93,17 @@ export class Memory {
   }
 
   set steps(value) {
-    write(this.keyOf("steps"), value.length > 0 ? JSON.stringify(value) : null);
+    write(this.keyOf("steps"), JSON.stringify(value));
+  }
+
+  /**
+   * Begins the welcome of a user whose account has just been made, however that was: at the
+   * door, by another server that signs users in, or by the program around the chat.
+   * @param {number} [createdAt] when the account was made, Unix seconds
+   */
+  welcome(createdAt = 0) {
+    const isNew = Math.abs(Date.now() / 1_000 - createdAt) < NEW_FOR_SECONDS;
+    if (isNew && read(this.keyOf("steps")) === null) this.steps = ["hello", "invite", "room"];
   }
 
   get notifies() {
@@ -146,6 +156,9 @@ export class Memory {
     return `chat ${JSON.stringify(this.#user)} ${what}`;
   }
 }
+
+/** For so long after an account was made its user is new, in a browser that has not seen them before. */
+const NEW_FOR_SECONDS = 3_600;
 
 /** What this browser kept for each user before the account did. */
 export const OLD = ["rooms", "reads", "muted", "listed"];

@@ -4,7 +4,7 @@ import { settings } from "./settings.js";
 
 /** @typedef {typeof import("./words/ru/first.js").first & typeof import("./words/ru/later.js").later & typeof import("./words/ru/administration.js").administration} Words */
 
-/** The language of the page, at first the one that `first.js` has chosen: the name of a folder of `words`. */
+/** The language of the page, at first the one that `first.js` has chosen: the name of a folder or file of `words`. */
 export let language = document.documentElement.lang;
 /** Whether the words are wanted that the first view of the chat does without. */
 let isLaterWanted = false;
@@ -134,8 +134,19 @@ export function titleAlone(title) {
  * @returns {Promise<Words>} without the later ones until they are wanted
  */
 async function wordsOf(language) {
-  const [{ first }, { later }] = await Promise.all([import(`./words/${language}/first.js`), isLaterWanted ? import(`./words/${language}/later.js`) : { later: {} }]);
+  const [first, later] = await Promise.all([partOf(language, "first"), isLaterWanted ? partOf(language, "later") : {}]);
   return { ...first, ...later };
+}
+
+/**
+ * A part of the words of a language: the folder of a language has a file for each, so that
+ * the first view loads only what it needs; a language of which all is in one file has it there.
+ * @param {string} language
+ * @param {"first" | "later" | "administration"} part
+ */
+export async function partOf(language, part) {
+  const isWhole = document.getElementById(`${language}-code`)?.dataset.words === "whole";
+  return (await import(isWhole ? `./words/${language}.js` : `./words/${language}/${part}.js`))[part];
 }
 
 /** The browser's own variant of the language, with its 12 or 24 hours. */

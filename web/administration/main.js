@@ -1,7 +1,7 @@
 // What administrators and moderators see, and what few others need: it is loaded when it
 // is opened, with its words and its style, and only with a network.
 
-import { language, t } from "../words.js";
+import { language, partOf, t } from "../words.js";
 import { AuditPage } from "./audit-page.js";
 import { BotsPage } from "./bots-page.js";
 import { ChatPage } from "./chat-page.js";
@@ -59,7 +59,7 @@ export function pageOf(name, desk) {
 async function words() {
   while (!("auditActions" in t)) {
     const wanted = language;
-    const { administration } = await import(`../words/${wanted}/administration.js`);
+    const administration = await partOf(wanted, "administration");
     if (wanted === language) Object.assign(t, administration);
   }
 }

@@ -23,6 +23,20 @@ const storage = {
 };
 Object.defineProperty(globalThis, "localStorage", { value: storage, configurable: true });
 
+test("a user is welcomed once, while the account is new", () => {
+  const now = Math.floor(Date.now() / 1_000);
+  const [anna, boris, clara] = ["anna", "boris", "clara"].map((name) => new Memory(name));
+  anna?.welcome(now - 60);
+  assert.deepEqual(anna?.steps, ["hello", "invite", "room"]);
+  if (anna) anna.steps = [];
+  anna?.welcome(now - 90);
+  assert.deepEqual(anna?.steps, [], "she has closed it");
+  boris?.welcome(now - 7 * 86_400);
+  // An older server does not say when.
+  clara?.welcome();
+  assert.deepEqual([boris?.steps, clara?.steps], [[], []]);
+});
+
 test("without storage, the latest draft counts until it is sent", () => {
   const memory = new Memory("alice");
   memory.setDraft("#tea", "half");

@@ -21,6 +21,7 @@ const RAW = [
   ["a line height", /line-height: (?!var\(|1;|[\d.]+rem;|inherit)/],
   ["a font", /font-family: (?!var\()|font: (?!inherit|[^;]*var\(--(?:sans|mono)\))/],
   ["a corner", /border-radius: (?!var\(|calc\(var\(|50%|0;|0 |inherit)/],
+  ["a space", /(?:gap|padding[a-z-]*|margin[a-z-]*): [^;]*(?<![-\w.])(?:0\.6|0\.75|1\.1|1\.25)rem/],
   ["a shadow", /box-shadow: (?!var\(|inset |0 0 0 1px var\(|none)/],
 ];
 
@@ -36,7 +37,7 @@ test("only tokens have colours, sizes, weights, corners, shadows and durations",
   for (const file of readdirSync(STYLES).filter((file) => file !== "tokens.css" && file !== "fonts.css")) {
     assert.deepEqual(rawIn(style(file)), [], file);
   }
-  for (const line of ["color: #fff;", "background: rgb(0 0 0);", "transition: color 0.2s;", "font-size: 14px;", "font-weight: 500;", "border-radius: 3px;", "box-shadow: 0 1px 2px var(--ink);", "color: white;", "line-height: 1.4;"]) {
+  for (const line of ["color: #fff;", "background: rgb(0 0 0);", "transition: color 0.2s;", "font-size: 14px;", "font-weight: 500;", "border-radius: 3px;", "box-shadow: 0 1px 2px var(--ink);", "color: white;", "line-height: 1.4;", "margin: 0 1.25rem;"]) {
     assert.equal(rawIn(line).length > 0, true, line);
   }
 });

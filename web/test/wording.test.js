@@ -20,7 +20,7 @@ const sentences = SOURCES.flatMap((file) => {
   return shown.map(([, sentence = ""]) => sentence.replace(/\{what\}/g, "title").replace(/\{[^}]*\}/g, "7"));
 }).filter((sentence) => sentence !== "7");
 
-Object.assign(globalThis, { document: { documentElement: { lang: "ru", dataset: {} }, querySelectorAll: () => [] } });
+Object.assign(globalThis, { document: { documentElement: { lang: "ru", dataset: {} }, querySelectorAll: () => [], getElementById: () => null } });
 // Node 20 has none.
 if (!("navigator" in globalThis)) Object.assign(globalThis, { navigator: { languages: ["ru"] } });
 const { ApiError } = await import("../api.js");

@@ -18,6 +18,7 @@ export function furnish(door) {
   const logo = make("img", { alt: "", width: "64", height: "64" });
   const title = make("h1", { dir: "auto" });
   const welcome = make("p", { class: "door-welcome", dir: "auto" });
+  const leadsTo = make("p", { id: "door-leads-to" });
   const words = make("p", { id: "door-words" });
   const passwordHint = make("small", { id: "register-password-hint" });
   const crop = new PictureCrop();
@@ -49,12 +50,13 @@ export function furnish(door) {
       logo,
       title,
       welcome,
+      leadsTo,
       words,
     ),
     make("div", { class: "card" }, elsewhere, choice, register, signIn),
     make("p", { class: "languages" }, ...languageButtons("link")),
   );
-  return { register, signIn, logo, title, welcome, words, toRegister, toSignIn, crop, passwordHint, elsewhere, choice };
+  return { register, signIn, logo, title, welcome, leadsTo, words, toRegister, toSignIn, crop, passwordHint, elsewhere, choice };
 }
 
 /**

@@ -4,7 +4,7 @@ import { login, register } from "../account.js";
 import { ApiError } from "../api.js";
 import { providerAddress, signInAddress } from "../elsewhere.js";
 import { NAME_MAX_CHARS } from "../logic/address.js";
-import { Memory, settings } from "../settings.js";
+import { settings } from "../settings.js";
 import { learnWhose } from "../whose.js";
 import { wording } from "../wording.js";
 import { chatTitle, t, titleAlone, titleOf, translate } from "../words.js";
@@ -22,6 +22,7 @@ export class Door {
   #logo;
   #title;
   #welcome;
+  #leadsTo;
   #words;
   #toRegister;
   #toSignIn;
@@ -44,12 +45,13 @@ export class Door {
     this.#entered = entered;
     this.#room = room;
     this.#invitation = invitation;
-    const { register, signIn, logo, title, welcome, words, toRegister, toSignIn, crop, passwordHint, elsewhere, choice } = furnish(this.#door);
+    const { register, signIn, logo, title, welcome, leadsTo, words, toRegister, toSignIn, crop, passwordHint, elsewhere, choice } = furnish(this.#door);
     this.#register = register;
     this.#signIn = signIn;
     this.#logo = logo;
     this.#title = title;
     this.#welcome = welcome;
+    this.#leadsTo = leadsTo;
     this.#words = words;
     this.#toRegister = toRegister;
     this.#toSignIn = toSignIn;
@@ -132,6 +134,7 @@ export class Door {
     this.#welcome.textContent = settings.server?.welcome ?? "";
     this.#passwordHint.textContent = min > 1 ? t.passwordMin(min) : "";
     this.#toRegister.disabled = this.#isClosed;
+    this.#leadsTo.textContent = this.#invitation || !this.#room ? "" : roomOf(this.#room);
     this.#words.textContent = this.#invitation ? sentenceOf(this.#invitation) : this.#wordsOfDoor();
     this.#showElsewhere();
     if (this.#isClosed && !this.#isElsewhere && this.#signIn.hidden) this.#show(this.#signIn);
@@ -159,7 +162,7 @@ export class Door {
     const failed = new URLSearchParams(location.search).get("sign_in");
     if (failed) return failed === "banned" ? t.accountBanned : failed === "full" ? t.chatFull : t.signInFailed(failed);
     if (this.#isElsewhere) return "";
-    if (this.#signIn.hidden) return this.#room ? t.invitationTo(titleOf(this.#room, "")) : t.invitation;
+    if (this.#signIn.hidden) return t.invitation;
     if (this.#isPasswordSet) return t.passwordSet;
     if (this.#isClosed) return this.#needsInvitation ? t.registrationInvite : t.registrationClosed;
     return settings.name === null ? "" : t.welcomeBack;
@@ -191,7 +194,6 @@ export class Door {
     }
     if (this.#invitation) form.set("invite", this.#invitation.secret);
     await again(this.#register, () => register(form));
-    new Memory(name.trim().normalize("NFC")).steps = ["hello", "invite", "room"];
     await again(this.#register, () => login(name.trim(), password));
   }
 
@@ -250,6 +252,15 @@ async function again(form, send) {
 
 /** After a longer time the user tries again: it is no short rush. */
 const AGAIN_MAX_SECONDS = 5;
+
+/**
+ * Where a link to a room leads. The server tells visitors no titles, and the name of a closed
+ * room says nothing.
+ * @param {string} room
+ */
+function roomOf(room) {
+  return room.startsWith("~") ? t.leadsToClosed : t.leadsTo(`\u2068${titleOf(room, "")}\u2069`);
+}
 
 /**
  * Who invites, and where to.

@@ -2,6 +2,7 @@
 // is loaded, so that the first view does not carry it.
 
 import { translate } from "../words.js";
+import { TOUCH } from "./dom.js";
 
 /**
  * @template {keyof HTMLElementTagNameMap} K
@@ -29,5 +30,6 @@ export function make(tag, attributes = {}, ...children) {
 export function mount(made, parent = document.body) {
   parent.append(made);
   translate(parent);
+  if (TOUCH.matches && made.matches(".sheet, .lower-sheet, .emoji-picker, .menu[popover]")) import("./pull.js").then(({ pullable }) => pullable(made), () => {});
   return made;
 }

@@ -51,6 +51,7 @@ Tasks:
   page [file ...]                 the page's checks; with files of web/test/browser, only their scenarios
        [--name TEXT] [--headed]   only scenarios with TEXT in the name; in a visible browser
   page gallery [TEXT]             pictures of every state, width, look and language below target/gallery
+  page pace                       how busy a page is while 50 messages a second arrive, on a quiet machine
   screenshots                     takes new pictures and a new recording for the README
   migrate [up|down|status] [...]  the database's schema, as `server migrate`
   prove [--release] <scenario>    a scenario on the real server; `prove help` lists them

@@ -34,12 +34,15 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
     if args.first().is_some_and(|task| task == "gallery") {
         return gallery(args.get(1).map(OsString::as_os_str).unwrap_or_default());
     }
+    if args.iter().eq(["pace"]) {
+        return pace();
+    }
     let is_everything = args.is_empty();
     let selection = match Selection::parse(args) {
         Ok(selection) => selection,
         Err(sentence) => {
             eprintln!(
-                "error: {sentence}\n\nUsage: cargo xtask page [--headed] [--name TEXT] [file ...]\n       cargo xtask page gallery [TEXT]"
+                "error: {sentence}\n\nUsage: cargo xtask page [--headed] [--name TEXT] [file ...]\n       cargo xtask page gallery [TEXT]\n       cargo xtask page pace"
             );
             return ExitCode::from(2);
         }
@@ -68,6 +71,16 @@ fn gallery(name: &OsStr) -> ExitCode {
         let mut command = browser_command()?;
         command.env("GALLERY", target()?.join("gallery")).env("GALLERY_NAME", name);
         command.args(["--test", "--test-reporter=spec"]).arg(web().join("test/browser/gallery.mjs"));
+        Ok(vec![command])
+    })
+}
+
+/// `cargo xtask page pace`: how busy a page is while 50 messages a second arrive. A benchmark with
+/// a bound, for a quiet machine.
+fn pace() -> ExitCode {
+    perform(|| {
+        let mut command = browser_command()?;
+        command.args(["--test", "--test-reporter=spec"]).arg(web().join("test/browser/pace.mjs"));
         Ok(vec![command])
     })
 }

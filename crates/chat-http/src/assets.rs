@@ -68,7 +68,7 @@ const AT_ROOT: [&str; 6] = [
     WORKER,
     MANIFEST,
     "icons/icon.svg",
-    "icons/icon-192.png",
+    ICON,
     "icons/icon-512.png",
     "icons/icon-maskable-512.png",
 ];
@@ -129,6 +129,16 @@ impl Asset {
         Some(Self { compressed: Compressed::of(&etag), etag, content, ..file })
     }
 
+    /// The icon of phones' home screens and of notifications: the logo of this server, as a PNG, or
+    /// that of the page.
+    pub(crate) fn icon(logo: Option<&[u8]>) -> Option<Self> {
+        let file = Self::file(ICON)?;
+        let Some(logo) = logo else { return Some(file) };
+        let content = Bytes::copy_from_slice(logo);
+        let etag = etag(&content);
+        Some(Self { compressed: Compressed::of(&etag), etag, content, ..file })
+    }
+
     /// The file with the addresses of a chat that is mounted below a path.
     pub(crate) fn based(self, base: &BasePath) -> Self {
         if base.as_str().is_empty() || !self.content_type.starts_with("text/html") {
@@ -176,7 +186,10 @@ impl Asset {
         let (_, content_type) = TYPES.into_iter().find(|(known, _)| *known == kind(path))?;
         let file = Web::get(path)?.data;
         let content: Bytes = match kind(path) {
-            "html" => with_version(&minified(str::from_utf8(&file).ok()?, "html")).into(),
+            "html" => {
+                let page = minified(str::from_utf8(&file).ok()?, "html");
+                with_version(&with_languages(&page, &whole_languages())).into()
+            }
             "js" => minified(str::from_utf8(&file).ok()?, "js").into(),
             "css" => minified(&with_imports(path, str::from_utf8(&file).ok()?), "css").into(),
             _ => match file {
@@ -280,6 +293,28 @@ fn with_version(page: &str) -> String {
     page.replace("\"/assets/", &format!("\"/assets/{}/", *VERSION))
 }
 
+/// The languages whose words are all in one file, such as `words/de.js`.
+fn whole_languages() -> Vec<String> {
+    let files = Web::iter();
+    let codes = files.filter_map(|file| Some(file.strip_prefix("words/")?.strip_suffix(".js")?.to_owned()));
+    let mut codes: Vec<_> = codes.filter(|code| code.chars().all(|char| char.is_ascii_lowercase())).collect();
+    codes.sort_unstable();
+    codes
+}
+
+/// Adds the templates of these languages to the page, which has those of the others.
+fn with_languages(page: &str, codes: &[String]) -> String {
+    let mut templates = String::new();
+    for code in codes {
+        templates.push_str(&format!(
+            "<template id=\"{code}-code\" data-name=\"\" data-words=\"whole\">\
+             <link rel=\"modulepreload\" href=\"/assets/words/{code}.js\"></template>\
+             <template id=\"{code}-later-code\"></template>"
+        ));
+    }
+    page.replacen(LATER, &format!("{templates}{LATER}"), 1)
+}
+
 /// A style with those that it imports (`@import "name.css";`) in their places. The first view
 /// needs several: each request takes some 300 bytes of headers, and files are compressed
 /// better together.
@@ -340,8 +375,12 @@ const PAGE: &str = "index.html";
 const WORKER: &str = "sw.js";
 /// What an installed page is called, and its icons. Served with the title of the server.
 pub(crate) const MANIFEST: &str = "manifest.webmanifest";
+/// The icon that is the logo of the server where there is one.
+pub(crate) const ICON: &str = "icons/icon-192.png";
 /// Begins the part of a page that is in one language.
 const MAIN: &str = "<main lang=\"";
+/// What stands behind the templates of the languages.
+const LATER: &str = "<template id=\"later-code\">";
 /// The page for unknown addresses, in all languages.
 const NOT_FOUND: &str = "not-found.html";
 
@@ -368,6 +407,18 @@ mod tests {
         for path in AT_ROOT {
             assert!(Asset::find(&format!("/{path}")).is_some(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_language_is_one_file() {
+        let page = Web::get(PAGE).unwrap().data;
+        let page = minified(str::from_utf8(&page).unwrap(), "html");
+        let more = with_languages(&page, &["de".to_owned()]);
+        for template in ["de-code\" data-name=\"\" data-words=\"whole\"", "/assets/words/de.js", "de-later-code"] {
+            assert_eq!(more.matches(template).count(), 1, "{template}");
+        }
+        assert_eq!(with_languages(&page, &[]), page);
+        assert!(!whole_languages().iter().any(|code| code == "en"), "it is a folder");
     }
 
     #[test]

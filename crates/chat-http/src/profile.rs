@@ -1,7 +1,11 @@
 //! The profile of the server, as visitors see it.
 
 use std::sync::Arc;
+#[cfg(feature = "page")]
+use std::sync::OnceLock;
 
+#[cfg(feature = "page")]
+use chat_pictures::{ImageFormat, PictureLimits};
 use chat_store::ServerProfile;
 use sha2::{Digest as _, Sha256};
 
@@ -34,6 +38,8 @@ pub(crate) struct Logo {
     pub(crate) webp: Arc<[u8]>,
     /// Changes with the picture.
     pub(crate) version: String,
+    #[cfg(feature = "page")]
+    icon: OnceLock<Option<Arc<[u8]>>>,
 }
 
 impl Logo {
@@ -45,7 +51,20 @@ impl Logo {
     fn read(written: &str) -> Option<Self> {
         let webp = hex::decode(written)?;
         let version = hex::encode(&Sha256::digest(&webp)[..8]);
-        Some(Self { webp: webp.into(), version })
+        Some(Self {
+            webp: webp.into(),
+            version,
+            #[cfg(feature = "page")]
+            icon: OnceLock::new(),
+        })
+    }
+
+    /// The picture as an icon for phones, which is a PNG: made when it is first asked for, in some
+    /// milliseconds. `None` where the picture cannot be decoded.
+    #[cfg(feature = "page")]
+    pub(crate) fn icon(&self) -> Option<Arc<[u8]>> {
+        let made = || chat_pictures::icon(&self.webp, ImageFormat::WebP, ICON_LIMITS).ok().map(Arc::from);
+        self.icon.get_or_init(made).clone()
     }
 
     /// The path of the picture below the server's root.
@@ -53,6 +72,10 @@ impl Logo {
         format!("/api/server/logo?v={}", self.version)
     }
 }
+
+/// A logo was made small when it was stored: at most 256 pixels on a side.
+#[cfg(feature = "page")]
+const ICON_LIMITS: PictureLimits = PictureLimits { pixels_max: 1 << 16, side_max: 256, memory_max: 16 << 20 };
 
 #[cfg(test)]
 mod tests {
@@ -84,5 +107,7 @@ mod tests {
         let logo = profile.logo.expect("a logo");
         assert_eq!(&*logo.webp, b"picture");
         assert!(logo.address().starts_with("/api/server/logo?v="));
+        #[cfg(feature = "page")]
+        assert_eq!(logo.icon(), None, "it is no picture");
     }
 }

@@ -54,7 +54,7 @@ pub(crate) use self::messages::ListedMessage;
 use crate::answer::{self, Body};
 use crate::app::App;
 #[cfg(feature = "page")]
-use crate::assets::{Asset, MANIFEST};
+use crate::assets::{Asset, ICON, MANIFEST};
 use crate::body::SentBody;
 use crate::error::HttpError;
 #[cfg(feature = "page")]
@@ -370,13 +370,18 @@ async fn route(
 #[cfg(feature = "page")]
 async fn file_of_page(app: &App, request: &Request<SentBody>) -> Result<Response<Body>, HttpError> {
     let (path, base) = (request.uri().path(), &app.options.base_path);
-    let is_manifest = path.strip_prefix('/') == Some(MANIFEST);
-    let asset = if is_manifest {
-        let profile = app.profile().await?;
-        let logo = profile.logo.as_ref().map(Logo::address);
-        Asset::manifest(&profile.title, logo.as_deref(), base)
-    } else {
-        Asset::find(path).map(|asset| asset.based(base))
+    let asset = match path.strip_prefix('/') {
+        Some(MANIFEST) => {
+            let profile = app.profile().await?;
+            let logo = profile.logo.as_ref().map(Logo::address);
+            Asset::manifest(&profile.title, logo.as_deref(), base)
+        }
+        Some(ICON) => {
+            let profile = app.profile().await?;
+            let logo = profile.logo.as_ref().and_then(Logo::icon);
+            Asset::icon(logo.as_deref())
+        }
+        _ => Asset::find(path).map(|asset| asset.based(base)),
     };
     match asset {
         Some(asset) if matches!(*request.method(), Method::GET | Method::HEAD) => {

@@ -51,6 +51,6 @@ pub use image::ImageFormat;
 pub use limits::PictureLimits;
 pub use queue::{PictureFor, PictureQueue, PictureTurn, QueueFull};
 #[cfg(feature = "decoders")]
-pub use small::{PREVIEW_SIDE_MAX, preview, square};
+pub use small::{PREVIEW_SIDE_MAX, icon, preview, square};
 #[cfg(not(feature = "decoders"))]
-pub use without_decoders::{preview, square};
+pub use without_decoders::{icon, preview, square};

@@ -1,6 +1,7 @@
 //! Small pictures, made from decoded ones.
 
 use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::PngEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageEncoder as _, ImageFormat, RgbaImage};
@@ -29,6 +30,32 @@ pub fn square(file: &[u8], format: ImageFormat, limits: PictureLimits) -> Result
     // A square in the middle is that of the upright picture too.
     image.apply_orientation(orientation);
     webp(&image, None)
+}
+
+/// The same square as a PNG without transparency: icons of phones need that format, and what is
+/// transparent would be black there. Here it is white.
+///
+/// Takes up to a second of one core, and up to the memory of `limits`.
+///
+/// # Errors
+///
+/// [`PictureError`].
+pub fn icon(file: &[u8], format: ImageFormat, limits: PictureLimits) -> Result<Vec<u8>, PictureError> {
+    let Decoded { image, orientation, .. } = decode(file, format, limits)?;
+    let mut image = shrink(image, middle_square);
+    image.apply_orientation(orientation);
+    let mut rgba = image.into_rgba8();
+    for pixel in rgba.chunks_exact_mut(4) {
+        let alpha = u16::from(pixel[3]);
+        for channel in &mut pixel[..3] {
+            *channel = ((u16::from(*channel) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+        }
+        pixel[3] = 255;
+    }
+    let mut png = Vec::new();
+    let opaque = DynamicImage::ImageRgba8(rgba).into_rgb8();
+    opaque.write_with_encoder(PngEncoder::new(&mut png)).map_err(|error| PictureError::Damaged(Some(error)))?;
+    Ok(png)
 }
 
 /// The whole picture, upright, at most [`PREVIEW_SIDE_MAX`] pixels on a side, and only the
@@ -146,5 +173,26 @@ fn divide_by_alpha(rgba: &mut RgbaImage) {
                 *channel = divided.unwrap_or(0).min(255) as u8;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::Rgba;
+
+    use super::*;
+
+    #[test]
+    fn an_icon_is_a_png_whose_transparent_pixels_are_white() {
+        let [clear, half, red] = [[0, 0, 0, 0], [255, 0, 0, 128], [255, 0, 0, 255]].map(Rgba);
+        let picture = RgbaImage::from_fn(30, 30, |x, _| [clear, half, red][x as usize / 10]);
+        let webp = webp(&DynamicImage::ImageRgba8(picture), None).unwrap();
+        let limits = PictureLimits { pixels_max: 1 << 16, side_max: 256, memory_max: 16 << 20 };
+        let png = icon(&webp, ImageFormat::WebP, limits).unwrap();
+        let icon = image::load_from_memory_with_format(&png, ImageFormat::Png).unwrap();
+        assert!(!icon.color().has_alpha());
+        let icon = icon.into_rgb8();
+        let colours = [5, 15, 25].map(|x| icon.get_pixel(x, 15).0);
+        assert_eq!(colours, [[255, 255, 255], [255, 127, 127], [255, 0, 0]]);
     }
 }

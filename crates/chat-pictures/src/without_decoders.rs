@@ -18,6 +18,15 @@ pub fn square(_: &[u8], _: ImageFormat, _: PictureLimits) -> Result<Vec<u8>, Pic
 /// # Errors
 ///
 /// [`PictureError::NoDecoders`].
+pub fn icon(_: &[u8], _: ImageFormat, _: PictureLimits) -> Result<Vec<u8>, PictureError> {
+    Err(PictureError::NoDecoders)
+}
+
+/// Refuses every picture.
+///
+/// # Errors
+///
+/// [`PictureError::NoDecoders`].
 pub fn preview(_: &[u8], _: ImageFormat, _: PictureLimits) -> Result<Vec<u8>, PictureError> {
     Err(PictureError::NoDecoders)
 }

@@ -97,7 +97,7 @@ scenario("the first administrator invites by a link, and who comes with it is in
   await shows(anna, ".invites .quiet", "There are none.");
   const late = await visitor(server.url);
   await late.page.goto(second);
-  await shows(late, "#door", "This invitation is not valid any more");
+  await shows(late, "#door", "This invitation is no longer valid");
 
   // A member of a room invites from its details, and sees no page of administrators.
   await boris.page.waitForSelector("#finder", { state: "attached" });
@@ -200,9 +200,9 @@ scenario("a ban closes two devices at once; roles, a new password, and the end o
   await choose(boris, "mallory", "Ban");
   await boris.page.waitForSelector("#ban-reason");
   await anna.page.locator('#accounts [data-name="boris"] .more').click();
-  assert.deepEqual(await anna.page.locator("#account-menu button").allTextContents(), ["Take the role of administrator", "Link for a new password"]);
-  await anna.page.locator("#account-menu").getByRole("menuitem", { name: "Take the role of administrator" }).click();
-  await anna.page.locator("dialog.ask").getByRole("button", { name: "Take the role of administrator" }).click();
+  assert.deepEqual(await anna.page.locator("#account-menu button").allTextContents(), ["Remove the role of administrator", "Link for a new password"]);
+  await anna.page.locator("#account-menu").getByRole("menuitem", { name: "Remove the role of administrator" }).click();
+  await anna.page.locator("dialog.ask").getByRole("button", { name: "Remove the role of administrator" }).click();
   await anna.until(async () => (await boris.call("GET", "/api/me")).role === "member", "boris is none any more");
   await anna.page.waitForFunction(() => !document.querySelector("#accounts [data-name=boris]")?.textContent.includes("administrator"));
   // What he had open of it closes, and the question above it.
@@ -210,8 +210,8 @@ scenario("a ban closes two devices at once; roles, a new password, and the end o
   await boris.page.waitForSelector("#ban-reason", { state: "detached" });
   await boris.page.waitForSelector("#settings [data-page=profile][aria-current]");
   assert.equal(await boris.page.locator("#settings .server-page").count(), 0);
-  await choose(anna, "anna", "Take the role of administrator");
-  await anna.page.locator("dialog.ask").getByRole("button", { name: "Take the role of administrator" }).click();
+  await choose(anna, "anna", "Remove the role of administrator");
+  await anna.page.locator("dialog.ask").getByRole("button", { name: "Remove the role of administrator" }).click();
   await shows(anna, ".accounts .error", "This is the last administrator");
 
   await administers(anna, "audit");

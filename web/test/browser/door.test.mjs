@@ -38,11 +38,14 @@ scenario("a user registers with a picture, cut to a square, and others see it", 
   assert.ok(colours.every(([red, green, blue]) => red > 200 && green < 60 && blue < 60), String(colours));
 });
 
+/** Where the link leads that was opened. */
+const leadsTo = async (page) => (await page.textContent("#door-leads-to"))?.replace(/[\u2068\u2069]/g, "");
+
 scenario("a link to a room names it at the door", async () => {
   const { page } = await visitor(server.url);
   await page.goto(`${server.url}/r/garden`);
   await page.waitForSelector("#register", { state: "visible" });
-  assert.match((await page.textContent("#door-words")) ?? "", /You are invited to “garden”/);
+  assert.equal(await leadsTo(page), "This link leads to “garden”.");
   await page.fill("#register-name", "gardener");
   await page.fill("#register-password", PASSWORD);
   await page.press("#register-password", "Enter");
@@ -66,7 +69,12 @@ scenario("the door shows whose chat it is, and the tab too", async () => {
   const other = await visitor(server.url);
   await other.page.goto(`${server.url}/r/~secret`);
   await other.page.waitForSelector("#register", { state: "visible" });
-  assert.match((await other.page.textContent("#door-words")) ?? "", /invited to “Closed room”/);
+  assert.equal(await leadsTo(other.page), "This link leads to a closed room.");
+  // So it is for somebody who has an account, and in another language.
+  await other.page.click("#to-sign-in");
+  await other.page.click(".languages [data-language=ru]");
+  await other.page.waitForFunction(() => document.documentElement.lang === "ru");
+  assert.equal(await leadsTo(other.page), "Ссылка ведёт в\u00a0закрытую комнату.");
 });
 
 scenario("errors are shown at their fields, in both languages", async () => {
@@ -94,7 +102,7 @@ scenario("errors are shown at their fields, in both languages", async () => {
   await page.click(".languages [data-language=en]");
   await page.waitForFunction(() => document.documentElement.lang === "en");
   assert.deepEqual(await tryIt("register", "x".repeat(25), PASSWORD), ["24 characters at most."]);
-  assert.deepEqual(await tryIt("register", "a\u202eb", PASSWORD), ["The name has control or invisible characters."]);
+  assert.deepEqual(await tryIt("register", "a\u202eb", PASSWORD), ["The name has invisible characters."]);
   assert.deepEqual(await tryIt("register", "new", ""), ["Please enter a password."]);
   assert.deepEqual(await tryIt("register", "new", "1234567"), ["At least 8 characters."]);
   assert.equal(await page.textContent("#register-password-hint"), "At least 8 characters.");

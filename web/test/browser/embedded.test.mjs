@@ -85,6 +85,8 @@ scenario("users of a host sign in there, and chat below a path of it", async () 
   const [alice, bob] = [await enter("alice"), await enter("bob")];
   await alice.say("from the host");
   await bob.sees("from the host");
+  // Who is new is shown what to do first, as after a registration.
+  await bob.page.locator(".welcome-strip button", { hasText: "Say hello" }).waitFor();
   await bob.say("me too");
   await alice.sees("me too");
 

@@ -16,6 +16,23 @@ function countShifts() {
 
 const isShown = () => document.fonts.check('600 16px "Text"') && [...document.fonts].some(({ family, status }) => /Text"?$/.test(family) && status === "loaded");
 
+scenario("what stands for the face of code until that is there is as wide and as high", async () => {
+  const { page } = await visitor(server.url);
+  await page.goto(`${server.url}/`);
+  await page.waitForFunction(() => [...document.fonts].some(({ family, status }) => /^"?Code"?$/.test(family) && status === "loaded"));
+  const size = (/** @type {string} */ family) =>
+    page.evaluate((family) => {
+      const line = Object.assign(document.createElement("span"), { textContent: "let beds = 3; // грядки".repeat(4) });
+      line.style.cssText = `position: absolute; white-space: pre; font: 100px/normal ${family}`;
+      document.body.append(line);
+      const { width, height } = line.getBoundingClientRect();
+      line.remove();
+      return [width, height];
+    }, family);
+  const [[width, height], [instead, asHigh]] = [await size('"Code"'), await size('"Code fallback", "Code fallback 2", "Code fallback 3"')];
+  assert.ok(Math.abs(width - instead) / width < 0.005 && Math.abs(height - asHigh) <= 1, `${width} × ${height}, and ${instead} × ${asHigh}`);
+});
+
 for (const locale of ["ru", "en"]) {
   scenario(`a first visit gets the fonts at the door, later ones begin with them, and nothing moves (${locale})`, async () => {
     const alice = await visitor(server.url, { locale });

@@ -1,13 +1,14 @@
 // The gallery: every state of the page in every width, look and language, as pictures
-// below `target/gallery` with an index, each checked by axe. `cargo xtask page gallery`
+// below `target/gallery` with an index, each checked by axe, for anything wider than the page, and
+// for what moves by itself while the state is made and after it. `cargo xtask page gallery`
 // takes them; `cargo xtask page gallery phone-dark,desk-light-ru` only those with one of these in their name.
 
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 
-import { AXE, Network, register, Server } from "./harness.mjs";
-import { dress, look, OFFLINE, settled, stage } from "./scene.mjs";
+import { AXE, fourColours, Network, noteShifts, register, Server, shiftsOf } from "./harness.mjs";
+import { dress, look, OFFLINE, REFUSED, settled, stage } from "./scene.mjs";
 
 const FOLDER = process.env.GALLERY ?? "target/gallery";
 const WANTED = (process.env.GALLERY_NAME ?? "").split(",");
@@ -16,6 +17,8 @@ const WIDTHS = {
   wide: { viewport: { width: 1920, height: 1080 } },
   phone: { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
 };
+/** The most that may move by itself in a state, as a layout shift. */
+const SHIFT_MAX = 0.01;
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
 /** What is wrong, for each picture. @type {string[]} */
@@ -54,7 +57,7 @@ async function take(language, looks) {
     const [width = "", colorScheme] = name.split("-");
     const options = { language, colorScheme, reducedMotion: "reduce", ...WIDTHS[width] };
     const door = await look(server, options);
-    const states = new States(door.page, name);
+    const states = await States.of(door.page, name);
     await states.take("door", async (page) => {
       await page.goto(server.url);
       await page.waitForSelector("#register", { state: "visible" });
@@ -66,21 +69,38 @@ async function take(language, looks) {
       await page.press("#sign-in-password", "Enter");
       await page.waitForFunction(() => document.querySelector("#sign-in > .error")?.textContent);
     });
+    await takeDoors(door, states, me);
     await takeLinks(door, states, links);
     await door.context.close();
 
     const first = await look(empty, options);
     first.name = me;
     await first.signIn();
-    await new States(first.page, name).take("welcome", (page) => first.goto("/").then(() => page.waitForSelector(".welcome h2")));
+    const beginning = await States.of(first.page, name);
+    await beginning.take("welcome", (page) => first.goto("/").then(() => page.waitForSelector(".welcome h2")));
+    await beginning.take("setup", async (page) => {
+      await page.goto(`${empty.url}/?again#setup=${setUpCode(empty)}`);
+      await page.waitForSelector("#link-form");
+    });
     await first.context.close();
+
+    const waiting = await look(server, options);
+    waiting.name = me;
+    await waiting.signIn();
+    await (await States.of(waiting.page, name)).take("skeletons", async (page) => {
+      // The server takes the connection, and says nothing.
+      await page.routeWebSocket(/\/ws$/, () => {});
+      await page.goto(`${server.url}/r/default`);
+      await page.waitForSelector(".top.loading");
+    });
+    await waiting.context.close();
 
     const network = await Network.before(server);
     const someone = await look({ url: network.url }, options);
     someone.name = me;
     await someone.signIn();
     await dress(someone.page, talk);
-    await takeChat(someone, name, { network, friend, words, closed, language });
+    await takeChat(someone, name, { network, friend, words, closed, language, links });
     await someone.context.close();
   }
 }
@@ -102,9 +122,8 @@ async function administrate(server, me, friend, language) {
     return someone;
   };
   const isRussian = language === "ru";
-  const printed = server.printed.map((line) => /#setup=(\S+)/.exec(line)?.[1]).find(Boolean);
   const [administrator, reporter] = [await signedIn(me), await signedIn(friend)];
-  await administrator.call("POST", "/api/setup", { code: decodeURIComponent(printed ?? "") });
+  await administrator.call("POST", "/api/setup", { code: decodeURIComponent(setUpCode(server)) });
   await register(server.url, "Mallory");
   await administrator.call("PUT", "/api/users/Mallory/ban", { reason: isRussian ? "Реклама" : "Advertising" });
   await administrator.call("POST", "/api/invites", { uses: 5 });
@@ -125,9 +144,108 @@ async function administrate(server, me, friend, language) {
   });
   await reporter.goto("/r/music");
   await reporter.pour("music", [isRussian ? "До встречи!" : "See you there!"]);
+  await fillWorkshop(reporter, me, isRussian);
   for (const one of [administrator, reporter]) await one.context.close();
   const secretOf = (/** @type {string} */ url) => url.split("/").at(-1) ?? "";
   return { join: secretOf(join), password: secretOf(password) };
+}
+
+/**
+ * The code with which the first user becomes the administrator, as it stands in a link.
+ * @param {Server} server
+ */
+function setUpCode(server) {
+  return server.printed.map((line) => /#setup=(\S+)/.exec(line)?.[1]).find(Boolean) ?? "";
+}
+
+/**
+ * Fills a room with one message of each kind.
+ * @param {any} author
+ * @param {string} me
+ * @param {boolean} isRussian
+ */
+async function fillWorkshop(author, me, isRussian) {
+  const title = isRussian ? "Мастерская" : "Workshop";
+  await author.call("POST", "/api/rooms", { title, name: "workshop", members: [me] });
+  await author.goto("/r/workshop");
+  const list = Array.from({ length: 40 }, (_, i) => (isRussian ? `${i + 1}. доска ${20 + i} см` : `${i + 1}. a board of ${20 + i} cm`));
+  const code = "```rust\nfn shelf(boards: &[Board]) -> Option<Shelf> {\n    let longest = boards.iter().max_by_key(|board| board.length)?;\n    Some(Shelf::of(longest))\n}\n```";
+  await author.page.evaluate(send, [
+    { type: "message", text: isRussian ? "Продам верстак" : "I sell a workbench" },
+    { type: "message", text: isRussian ? "Уже продал, не пишите" : "It is sold, please do not write", reply_to: 1 },
+    { type: "message", text: isRussian ? `Список для полки, @${me}:\n${list.join("\n")}` : `The list for the shelf, @${me}:\n${list.join("\n")}`, mentions: [me] },
+    { type: "message", text: code },
+    { type: "message", text: isRussian ? "Сверлим в **субботу**, с _десяти_ до ~~пяти~~ шести:\n> тише не получится\n- дрель\n- `M6`" : "We drill on **Saturday**, from _ten_ to ~~five~~ six:\n> it cannot be quieter\n- the drill\n- `M6`" },
+    { type: "edit", target: 5, text: isRussian ? "Сверлим в **воскресенье**, с _десяти_ до ~~пяти~~ шести:\n> тише не получится\n- дрель\n- `M6`" : "We drill on **Sunday**, from _ten_ to ~~five~~ six:\n> it cannot be quieter\n- the drill\n- `M6`" },
+    { type: "react", target: 5, emoji: "👍" },
+    { type: "react", target: 5, emoji: "🪚" },
+    { type: "delete", target: 1 },
+  ]);
+}
+
+/**
+ * Sends frames to the workshop, one after the other; runs in a page.
+ * @param {any[]} frames
+ */
+function send(frames) {
+  return new Promise((done, failed) => {
+    const socket = new WebSocket(new URL("/ws", location.href), "chat.v2");
+    const run = Math.random();
+    let at = 0;
+    const next = () => (at === frames.length ? (socket.close(), done(null)) : socket.send(JSON.stringify({ room: "workshop", nonce: `${run} ${at}`, ...frames[at++] })));
+    socket.onmessage = ({ data }) => {
+      const { type, message } = JSON.parse(data);
+      if (type === "hello") socket.send(JSON.stringify({ type: "join", room: "workshop" }));
+      if (type === "joined" || type === "ack") next();
+      if (type === "error") failed(new Error(message));
+    };
+  });
+}
+
+/**
+ * The other forms of the door.
+ * @param {any} someone
+ * @param {States} states
+ * @param {string} me
+ */
+async function takeDoors({ url, context }, states, me) {
+  await states.take("door-name-taken", async (page) => {
+    await page.click("#to-register");
+    await page.fill("#register-name", me);
+    await page.fill("#register-password", "correct horse");
+    await page.press("#register-password", "Enter");
+    await page.locator("#register-name-error:not(:empty)").waitFor();
+  });
+  await states.take("door-picture", async (page) => {
+    await page.setInputFiles("picture-crop input[type=file]", { name: "me.png", mimeType: "image/png", buffer: await fourColours(300) });
+    await page.waitForSelector("picture-crop.has-picture");
+  });
+  await states.take("door-offline", async (page) => {
+    await page.click("#to-sign-in");
+    await page.fill("#sign-in-name", me);
+    await page.fill("#sign-in-password", "correct horse");
+    await context.route("**/api/login", (/** @type {any} */ route) => route.abort());
+    await page.press("#sign-in-password", "Enter");
+    await page.locator("#sign-in > .error:not(:empty)").waitFor();
+  });
+  await context.unrouteAll();
+  await states.take("door-room", (page) => page.goto(`${url}/r/garden`).then(() => page.waitForSelector("#door-leads-to:not(:empty)")));
+  await states.take("door-closed-room", (page) => page.goto(`${url}/r/~secret`).then(() => page.waitForSelector("#door-leads-to:not(:empty)")));
+  for (const [state, server, shown] of /** @type {[string, object, string][]} */ ([
+    ["door-invite-only", { registration: "invite" }, "#sign-in"],
+    ["door-provider", { sign_in_with: "Keycloak" }, "#sign-in-elsewhere"],
+    ["door-provider-only", { sign_in_with: "Keycloak", passwords: false, welcome: "Dormitory 7, staircase B" }, "#sign-in-elsewhere"],
+  ])) {
+    await context.route("**/api/server", async (/** @type {any} */ route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...(await response.json()), ...server } });
+    });
+    await states.take(state, async (page) => {
+      await page.goto(url);
+      await page.waitForSelector(shown, { state: "visible" });
+    });
+    await context.unrouteAll();
+  }
 }
 
 /**
@@ -136,7 +254,7 @@ async function administrate(server, me, friend, language) {
  * @param {States} states
  * @param {{ join: string, password: string }} links
  */
-async function takeLinks({ url }, states, { join, password }) {
+async function takeLinks({ url, context }, states, { join, password }) {
   await states.take("join", async (page) => {
     await page.goto(`${url}/join/${join}`);
     await page.waitForSelector("#register", { state: "visible" });
@@ -150,6 +268,18 @@ async function takeLinks({ url }, states, { join, password }) {
       await page.waitForSelector(shown);
     });
   }
+  await states.take("password-gone", async (page) => {
+    await page.goto(`${url}/password/nothing`);
+    await page.fill("#password-link", "correct horse");
+    await page.press("#password-link", "Enter");
+    await page.waitForSelector("#link-form");
+  });
+  await states.take("join-offline", async (page) => {
+    await context.route("**/api/join/**", (/** @type {any} */ route) => route.abort());
+    await page.goto(`${url}/join/${join}`);
+    await page.waitForSelector("#link-form");
+  });
+  await context.unrouteAll();
   await states.take("not-found", (page) => page.goto(`${url}/nothing/here`));
 }
 
@@ -159,8 +289,8 @@ async function takeLinks({ url }, states, { join, password }) {
  * @param {string} name
  * @param {any} scene
  */
-async function takeChat(someone, name, { network, friend, words, closed, language }) {
-  const states = new States(someone.page, name);
+async function takeChat(someone, name, { network, friend, words, closed, language, links }) {
+  const states = await States.of(someone.page, name);
   const isPhone = name.startsWith("phone");
   const press = async (/** @type {any} */ page, /** @type {string} */ opener) => {
     if (await page.isVisible("#open-sidebar")) await page.click("#open-sidebar");
@@ -192,9 +322,10 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
     });
     await someone.page.keyboard.press("Escape");
   }
-  await states.take("menu", async (page) => {
-    const message = page.locator("#messages .message[data-seq]").last();
+  const openMenu = async (/** @type {any} */ message) => {
+    const { page } = someone;
     if (isPhone) {
+      await message.scrollIntoViewIfNeeded();
       const { x, y } = await message.boundingBox();
       const wire = await someone.context.newCDPSession(page);
       await wire.send("Input.dispatchTouchEvent", { type: "touchStart", touchPoints: [{ x: x + 120, y: y + 20 }] });
@@ -205,7 +336,8 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
       await message.locator(".message-bar button").last().click();
       await page.waitForSelector("#message-menu:popover-open");
     }
-  });
+  };
+  await states.take("menu", (page) => openMenu(page.locator("#messages .message[data-seq]").last()));
   await someone.page.keyboard.press("Escape");
   await states.take("emoji", async (page) => {
     await page.locator("#messages .message[data-seq]").last().focus();
@@ -213,16 +345,41 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
     await page.waitForSelector(".emoji-picker[open] .emoji-grid button");
   });
   await someone.page.keyboard.press("Escape");
+  await takeWriting(someone, states, language);
   await states.take("private", () => someone.goto(`/u/${encodeURIComponent(friend)}`));
   await states.take("files", async (page) => {
     await someone.goto("/r/music");
     await page.waitForSelector("#messages a.picture img");
   });
+  await states.take("uploading", async (page) => {
+    await page.route("**/api/files?*", () => {});
+    const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.click("#attach")]);
+    await chooser.setFiles([
+      { name: "yard.png", mimeType: "image/png", buffer: await fourColours(300) },
+      { name: "plan.pdf", mimeType: "application/pdf", buffer: Buffer.from("%PDF-1.4") },
+    ]);
+    await page.waitForFunction(() => document.querySelectorAll(".chip-file").length === 2);
+  });
+  await removeFiles(someone.page);
+  await states.take("upload-failed", async (page) => {
+    await page.route("**/api/files?*", (/** @type {any} */ route) => route.fulfill({ status: 413, json: { error: "no" } }));
+    const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.click("#attach")]);
+    await chooser.setFiles([{ name: "film.zip", mimeType: "application/zip", buffer: Buffer.from("PK") }]);
+    await page.locator(".attached .icon").first().waitFor();
+  });
+  await removeFiles(someone.page);
+  await someone.page.unrouteAll();
   await states.take("lightbox", async (page) => {
     await page.locator("#messages a.picture").first().click();
     await page.waitForSelector("#lightbox[open] img.loaded");
   });
   await someone.page.keyboard.press("Escape");
+  await states.take("workshop", async (page) => {
+    await someone.goto("/r/workshop");
+    await page.locator("#messages .folded").waitFor();
+    await page.locator("#messages pre .copy-code").waitFor();
+  });
+  await states.take("workshop-top", (page) => page.$eval("#scroller", (/** @type {any} */ scroller) => (scroller.scrollTop = 0)));
   await states.take("empty", () => someone.goto(`/r/${language === "ru" ? "огород" : "garden"}`));
   await states.take("nobody", async (page) => {
     await page.goto(`${someone.url}/u/${language === "ru" ? "никто" : "nobody"}`);
@@ -249,6 +406,11 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
     await page.keyboard.press("Control+k");
     await page.waitForSelector("#finder[open]");
   });
+  await states.take("finder-found", async (page) => {
+    await page.fill("#finder-text", language === "ru" ? "му" : "mu");
+    await page.locator('#finder [role=option] bdi').first().waitFor();
+  });
+  await states.take("finder-nothing", (page) => page.fill("#finder-text", "xyzzy"));
   await states.take("search", async (page) => {
     await page.fill("#finder-text", language === "ru" ? "чай" : "tea");
     await page.locator('#finder [role=option]:has([href="#i-search"])').first().click();
@@ -270,6 +432,21 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
     await page.waitForSelector("#talk-menu:popover-open, #talk-menu[open]");
   });
   await someone.page.keyboard.press("Escape");
+  await states.take("day-jump", async (page) => {
+    await page.click("#talk-more");
+    await page.click("#jump-to-day");
+    await page.waitForSelector("#day-jump[open]");
+  });
+  await someone.page.keyboard.press("Escape");
+  await states.take("leave", async (page) => {
+    await someone.goto("/r/music");
+    await page.waitForSelector("#talk-menu", { state: "attached" });
+    await page.click("#talk-more");
+    await page.click("#leave");
+    await page.waitForSelector("dialog.ask[open]");
+  });
+  await someone.page.keyboard.press("Escape");
+  await someone.goto("/r/default");
   await states.take("create", async (page) => {
     await press(page, "#new-room-open");
     await page.waitForSelector("#new-room[open]");
@@ -369,16 +546,12 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
   await someone.page.reload();
   await someone.isIn();
   await someone.page.waitForSelector("#message-menu", { state: "attached" });
-  if (!isPhone) {
-    await states.take("report", async (page) => {
-      const message = page.locator("#messages .message[data-seq]").first();
-      await message.hover();
-      await message.locator(".message-bar button").last().click();
-      await page.locator("#message-menu [data-action=report]").click();
-      await page.waitForSelector("#report-reason");
-    });
-    await someone.page.keyboard.press("Escape");
-  }
+  await states.take("report", async (page) => {
+    await openMenu(page.locator("#messages .message:not(.mine)[data-seq]").last());
+    await page.locator(":is(#message-menu, #message-sheet) [data-action=report]").click();
+    await page.waitForSelector("#report-reason");
+  });
+  await someone.page.keyboard.press("Escape");
   await someone.goto("/r/music");
   await states.take("offline", async (page) => {
     network.down();
@@ -386,8 +559,78 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
     for (const text of OFFLINE[/** @type {"ru" | "en"} */ (language)]) await someone.say(text);
     await page.waitForTimeout(700);
   });
+  await states.take("offline-reloaded", async (page) => {
+    await page.reload();
+    await page.locator("#messages .message").first().waitFor();
+    await page.waitForSelector("#subtitle.away");
+  });
   network.up();
   await someone.allStored();
+  await states.take("join-signed-in", async (page) => {
+    await page.goto(`${someone.url}/join/${links.join}`);
+    await page.waitForSelector("#link-form");
+  });
+}
+
+/**
+ * What is seen around the box while something is written.
+ * @param {any} someone
+ * @param {States} states
+ * @param {string} language
+ */
+async function takeWriting(someone, states, language) {
+  const { keyboard } = someone.page;
+  const type = async (/** @type {any} */ page, /** @type {string} */ text) => {
+    await page.fill("#text", "");
+    await page.focus("#text");
+    await keyboard.type(text);
+  };
+  await states.take("mention-list", async (page) => {
+    await type(page, "@");
+    await page.locator("#names [role=option]").first().waitFor();
+  });
+  await keyboard.press("Escape");
+  await states.take("emoji-names", async (page) => {
+    await type(page, language === "ru" ? ":чай" : ":tea");
+    await page.locator("#emoji-names [role=option]").first().waitFor();
+  });
+  await keyboard.press("Escape");
+  await someone.page.fill("#text", "");
+  const message = (/** @type {string} */ kind) => someone.page.locator(`#messages .message${kind}[data-seq]`).last();
+  await states.take("replying", async (page) => {
+    await message(":not(.mine)").focus();
+    await keyboard.press("r");
+    await page.waitForSelector("#about:not([hidden])");
+  });
+  await keyboard.press("Escape");
+  await states.take("editing", async (page) => {
+    await message(".mine").focus();
+    await keyboard.press("e");
+    await page.waitForSelector("#about:not([hidden])");
+  });
+  await keyboard.press("Escape");
+  await states.take("deleting", async (page) => {
+    await message(".mine").focus();
+    await keyboard.press("Delete");
+    await page.locator(".message.deleting .undo button").waitFor();
+  });
+  await someone.page.locator(".message.deleting .undo button").click();
+  await states.take("too-long", (page) => page.fill("#text", "я".repeat(4_100)));
+  await someone.page.fill("#text", "");
+  await states.take("not-sent", async (page) => {
+    await someone.say(REFUSED);
+    await page.locator(".not-sent").waitFor();
+  });
+  await someone.page.locator(".not-sent [data-act=discard]").click();
+}
+
+/**
+ * Takes all files from the box.
+ * @param {any} page
+ */
+async function removeFiles(page) {
+  const remove = page.locator(".chip-remove");
+  while ((await remove.count()) > 0) await remove.first().click();
 }
 
 /** The pictures of one page. */
@@ -398,6 +641,15 @@ class States {
   /**
    * @param {any} page
    * @param {string} name width, look and language
+   */
+  static async of(page, name) {
+    await page.addInitScript(noteShifts);
+    return new States(page, name);
+  }
+
+  /**
+   * @param {any} page
+   * @param {string} name
    */
   constructor(page, name) {
     this.#page = page;
@@ -414,7 +666,7 @@ class States {
     const page = this.#page;
     try {
       await go(page);
-      await settled(page);
+      await settled(page, () => this.#isCalm(name));
       await page.screenshot({ path: path.join(FOLDER, `${name}.png`) });
       if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(AXE);
       const found = await page.evaluate(async (/** @type {string[]} */ rules) => {
@@ -423,10 +675,20 @@ class States {
         return document.documentElement.scrollWidth > innerWidth ? [...all, "something is wider than the page"] : all;
       }, RULES);
       for (const fault of found) note(`${name}: ${fault}`);
+      await this.#isCalm(name);
     } catch (error) {
       note(`${name}: ${String(error).split("\n")[0]}`);
       await page.screenshot({ path: path.join(FOLDER, `${name}.png`) }).catch(() => {});
     }
+  }
+
+  /**
+   * Notes what has moved by itself since this was asked for, or since the page began.
+   * @param {string} name
+   */
+  async #isCalm(name) {
+    const { sum, shifts } = await shiftsOf(this.#page);
+    if (sum > SHIFT_MAX) note(`${name}: layout shift ${sum.toFixed(4)}: ${shifts.flatMap(({ sources }) => sources).join("; ")}`);
   }
 }
 

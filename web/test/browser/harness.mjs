@@ -48,16 +48,19 @@ export function scenario(name, play) {
  * @param {any} page
  */
 export async function watchShifts(page) {
-  await page.evaluate(() => {
-    window.shifts = [];
-    const nameOf = (node) => (node instanceof Element ? `${node.tagName}#${node.id}.${node.className}` : node?.nodeName ?? "gone");
-    const at = ({ x, y, width, height }) => `${[x, y].map(Math.round)} ${Math.round(width)}×${Math.round(height)}`;
-    new PerformanceObserver((list) => {
-      for (const { value, startTime, hadRecentInput, sources } of list.getEntries()) {
-        if (!hadRecentInput) window.shifts.push({ value, at: startTime, sources: sources.map(({ node, previousRect, currentRect }) => `${nameOf(node)}: ${at(previousRect)} → ${at(currentRect)}`) });
-      }
-    }).observe({ type: "layout-shift" });
-  });
+  await page.evaluate(noteShifts);
+}
+
+/** Notes layout shifts; runs in a page, also as it begins. */
+export function noteShifts() {
+  window.shifts = [];
+  const nameOf = (node) => (node instanceof Element ? `${node.tagName}#${node.id}.${node.className}` : node?.nodeName ?? "gone");
+  const at = ({ x, y, width, height }) => `${[x, y].map(Math.round)} ${Math.round(width)}×${Math.round(height)}`;
+  new PerformanceObserver((list) => {
+    for (const { value, startTime, hadRecentInput, sources } of list.getEntries()) {
+      if (!hadRecentInput) window.shifts.push({ value, at: startTime, sources: sources.map(({ node, previousRect, currentRect }) => `${nameOf(node)}: ${at(previousRect)} → ${at(currentRect)}`) });
+    }
+  }).observe({ type: "layout-shift" });
 }
 
 /**
@@ -340,7 +343,15 @@ export class Person {
     this.url = url;
   }
 
+  /** Signs in as a user whom this browser has welcomed before: what the welcome says is in the way of most scenarios. */
   async signIn() {
+    await this.context.addInitScript((key) => {
+      try {
+        localStorage.setItem(key, localStorage.getItem(key) ?? "[]");
+      } catch {
+        // A page without an address has no storage.
+      }
+    }, `chat ${JSON.stringify(this.name)} steps`);
     const response = await this.context.request.post(`${this.url}/api/login`, { data: { username: this.name, password: PASSWORD } });
     assert.ok(response.ok(), await response.text());
   }

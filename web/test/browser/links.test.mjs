@@ -113,7 +113,7 @@ scenario("without an invitation the door says so; a link that is not valid says 
   assert.ok(await page.isDisabled("#to-register"));
 
   await page.goto(`${open.url}/join/nothing`);
-  await sees(page, "This invitation is not valid any more");
+  await sees(page, "This invitation is no longer valid");
   await hasNoBarriers(page);
   await page.getByRole("button", { name: "To the chat" }).click();
   await page.waitForSelector("#register", { state: "visible" });
@@ -122,12 +122,12 @@ scenario("without an invitation the door says so; a link that is not valid says 
   await page.goto(`${open.url}/password/nothing`);
   await page.fill("#password-link", "another horse");
   await page.press("#password-link", "Enter");
-  await sees(page, "This link is not valid any more");
+  await sees(page, "This link is no longer valid");
 
   const eva = await person(open.url, "eva");
   await eva.page.goto(`${open.url}/?again#setup=nothing`);
   await eva.page.getByRole("button", { name: "Become the administrator" }).click();
-  await sees(eva.page, "This link is not valid any more");
+  await sees(eva.page, "This link is no longer valid");
 });
 
 scenario("the page of a link is in Russian too", async () => {
@@ -155,5 +155,5 @@ scenario("a link that is opened without a network says so, and is followed once 
   await sees(page, "No network");
   network.up();
   await page.getByRole("button", { name: "Try now" }).click();
-  await sees(page, "This invitation is not valid any more");
+  await sees(page, "This invitation is no longer valid");
 });

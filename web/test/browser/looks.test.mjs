@@ -158,6 +158,35 @@ scenario("a chosen theme overrides the system's", async () => {
   await page.waitForFunction(() => document.querySelector("#title")?.textContent === "Общая");
 });
 
+scenario("a language whose words are in one file is chosen like the others", async () => {
+  const { page, context } = await visitor(server.url, { locale: "eo", serviceWorkers: "block" });
+  const words = `import { first as chat } from "./en/first.js";
+    import { later as rest } from "./en/later.js";
+    export const first = { ...chat, rooms: "Ĉambroj" };
+    export const later = { ...rest, register: "Ekbabili", settings: "Agordoj" };`;
+  await context.route("**/words/eo.js", (route) => route.fulfill({ contentType: "text/javascript", body: words }));
+  // What the server adds to the page for each such file.
+  await context.route(`${server.url}/`, async (route) => {
+    const response = await route.fetch();
+    const body = await response.text();
+    const assets = /\/assets\/[^/]+/.exec(body)?.[0];
+    const added = `<template id="eo-code" data-name="" data-words="whole"><link rel="modulepreload" href="${assets}/words/eo.js"></template><template id="eo-later-code"></template>`;
+    await route.fulfill({ response, body: body.replace('<template id="later-code">', `${added}$&`) });
+  });
+  await page.goto(`${server.url}/`);
+  await page.getByRole("button", { name: "Ekbabili" }).waitFor();
+  assert.equal(await page.getAttribute("html", "lang"), "eo");
+  assert.deepEqual(await page.locator(".languages [data-language]").allTextContents(), ["Русский", "English", "Esperanto"]);
+  await page.click(".languages [data-language=en]");
+  await page.getByRole("button", { name: "Start talking" }).waitFor();
+  await page.click(".languages [data-language=eo]");
+  await page.getByRole("button", { name: "Ekbabili" }).waitFor();
+  await page.fill("#register-name", "Ludoviko");
+  await page.fill("#register-password", "correct horse");
+  await page.press("#register-password", "Enter");
+  await page.waitForFunction(() => document.querySelector("#rooms-heading")?.textContent === "Ĉambroj");
+});
+
 scenario("the page can be installed", async () => {
   const { page } = await visitor(server.url);
   await page.goto(`${server.url}/`);

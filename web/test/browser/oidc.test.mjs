@@ -65,6 +65,7 @@ scenario("a user signs in by the provider, chats, and signs out of both", async 
   const someone = await visitor(chat);
   await someone.page.goto(`${chat}/r/kitchen`);
   await someone.page.waitForSelector("#sign-in-elsewhere", { state: "visible" });
+  assert.equal((await someone.page.textContent("#door-leads-to"))?.replace(/[\u2068\u2069]/g, ""), "This link leads to “kitchen”.");
   assert.equal(await someone.page.textContent("#sign-in-elsewhere"), "Continue with \u2068Work\u2069");
   // Passwords are still there.
   assert.equal(await someone.page.isVisible("#register"), true);
@@ -73,6 +74,14 @@ scenario("a user signs in by the provider, chats, and signs out of both", async 
   assert.equal(new URL(someone.page.url()).pathname, "/r/kitchen");
   assert.equal(await nameOf(someone), "alice");
   await someone.joins("/r/kitchen");
+  // Who is new is shown what to do first.
+  const steps = someone.page.locator(".welcome-strip .choices button");
+  await steps.first().waitFor();
+  assert.deepEqual(await steps.allTextContents(), ["Say hello", "Invite people", "Create a room"]);
+  await someone.page.locator(".welcome-strip .icon").click();
+  await someone.page.reload();
+  await someone.isIn();
+  assert.equal(await steps.count(), 0, "once is enough");
   await someone.say("from the provider");
   await someone.allStored();
 

@@ -261,3 +261,79 @@ scenario("a long press on a conversation of the list opens a sheet, and not the 
   await line.tap();
   await page.waitForFunction(() => location.pathname.endsWith("/pressed"));
 });
+
+scenario("a sheet is pulled down closed, and springs back from less than a third", async () => {
+  const alice = await person(server.url, "alice", { path: "/r/pulled", ...PHONE });
+  const { page, context } = alice;
+  await page.waitForSelector("#message-menu", { state: "attached" });
+  await alice.say("press me");
+  await alice.allStored();
+  const touched = await fingers(alice);
+  const wire = await context.newCDPSession(page);
+  const touch = (type, ...touchPoints) => wire.send("Input.dispatchTouchEvent", { type, touchPoints });
+  const boxOf = (selector) => page.locator(selector).evaluate(async (sheet) => {
+    await Promise.all(sheet.getAnimations().map(({ finished }) => finished));
+    const { x, y, width, height } = sheet.getBoundingClientRect();
+    return { x: x + width / 2, y, height };
+  });
+  /** Pulls a sheet by a part of its height, from `from` below its upper edge; says where it was before the finger was lifted. */
+  const pull = async (selector, share, from = 12) => {
+    const { x, y, height } = await boxOf(selector);
+    await touch("touchStart", { x, y: y + from });
+    for (let i = 1; i <= 8; i += 1) await touch("touchMove", { x, y: y + from + (height * share * i) / 8 });
+    const moved = (await page.locator(selector).boundingBox()).y - y;
+    await touch("touchEnd");
+    return moved / height;
+  };
+  const press = async () => {
+    const { x, y } = await page.locator("#messages .text").first().boundingBox();
+    await touched.press({ x: x + 20, y: y + 8 });
+  };
+  const isOpen = (selector) => page.locator(`${selector}:is([open], :popover-open)`).count().then((count) => count > 0);
+
+  await press();
+  const before = await boxOf("#message-sheet");
+  assert.ok(Math.abs((await pull("#message-sheet", 0.25)) - 0.25) < 0.05, "it follows the finger");
+  await page.waitForTimeout(300);
+  assert.equal(await isOpen("#message-sheet"), true, "it springs back");
+  assert.deepEqual(await boxOf("#message-sheet"), before);
+  await pull("#message-sheet", 0.5);
+  await alice.until(async () => !(await isOpen("#message-sheet")), "pulled by half, it closes");
+  // It opens where it was.
+  await press();
+  assert.deepEqual(await boxOf("#message-sheet"), before);
+  await pull("#message-sheet", 0.6, 100);
+  await alice.until(async () => !(await isOpen("#message-sheet")), "it is pulled by its buttons, too, and none is pressed");
+
+  // A menu, and a dialog that fills the screen.
+  await page.tap("#talk-more");
+  await page.waitForSelector("#talk-menu:popover-open");
+  await pull("#talk-menu", 0.5);
+  await alice.until(async () => !(await isOpen("#talk-menu")), "the menu of the room");
+  await page.tap("#open-sidebar");
+  await page.tap("#browse-open");
+  await page.waitForSelector("#browse[open]");
+  await page.locator("#browse-list li").first().waitFor();
+  await pull("#browse", 0.4);
+  await alice.until(async () => !(await isOpen("#browse")), "all rooms");
+
+  // What is scrolled goes back first.
+  await page.tap("#veil", { position: { x: 370, y: 400 } }).catch(() => {});
+  await press();
+  await page.locator("#message-sheet").getByRole("button", { name: "Add a reaction" }).tap();
+  await page.waitForSelector(".emoji-picker[open] .emoji-grid button");
+  await page.locator(".emoji-list").evaluate((list) => (list.scrollTop = 600));
+  await pull(".emoji-picker", 0.5, 200);
+  await page.waitForTimeout(300);
+  assert.equal(await isOpen(".emoji-picker"), true, "the list is scrolled");
+  await page.locator(".emoji-list").evaluate((list) => (list.scrollTop = 0));
+  await page.waitForTimeout(300);
+  await pull(".emoji-picker", 0.5, 200);
+  await alice.until(async () => !(await isOpen(".emoji-picker")), "the list is at its beginning");
+
+  // Without motion it stays where it is, and closes.
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  await press();
+  assert.equal(await pull("#message-sheet", 0.5), 0);
+  await alice.until(async () => !(await isOpen("#message-sheet")), "without motion");
+});

@@ -151,10 +151,18 @@ export function look(server, { language, ...options }) {
   return visitor(server.url, { locale: language === "ru" ? "ru-RU" : "en-GB", timezoneId: "UTC", ...options });
 }
 
-/** Sets the times of the messages in the room. */
+/** A message that no server takes. */
+export const REFUSED = "🙊";
+
+/** Sets the times of the messages in the room, and refuses one message. */
 export async function dress(page, talk) {
   await page.routeWebSocket(/\/ws$/, (socket) => {
     const server = socket.connectToServer();
+    socket.onMessage((message) => {
+      const { type, text, nonce } = JSON.parse(String(message));
+      if (type === "message" && text === REFUSED) socket.send(JSON.stringify({ type: "error", code: "forbidden", message: "no", nonce }));
+      else server.send(message);
+    });
     server.onMessage((message) => {
       const frame = JSON.parse(String(message));
       const now = Math.floor(new Date().setUTCHours(17, 4, 0, 0) / 1000);
@@ -171,9 +179,11 @@ export async function dress(page, talk) {
 /**
  * Waits until all that is to be seen is there, also the fonts.
  * @param {any} page
+ * @param {() => Promise<void>} [look] looks at the page before the fonts of a first visit come, which the chat does not change while it is read
  */
-export async function settled(page) {
+export async function settled(page, look) {
   await page.mouse.move(0, 0);
+  if (look) await page.waitForTimeout(500).then(look);
   await page.evaluate(async () => {
     const template = document.querySelector("#fonts-code");
     const links = template instanceof HTMLTemplateElement ? template.content.querySelectorAll("link") : [];
@@ -186,6 +196,7 @@ export async function settled(page) {
     }
   });
   await page.waitForFunction(() => [...document.images].every(({ complete, loading }) => complete || loading === "lazy"));
+  await page.evaluate(() => "shifts" in window && Object.assign(window, { shifts: [] }));
   await page.waitForTimeout(500);
 }
 

@@ -12,9 +12,9 @@ import { dress, look, settled, stage } from "./scene.mjs";
 import { Recording } from "./recording.mjs";
 
 const FOLDER = process.env.SCREENSHOTS ?? "docs/images";
-const PICTURE_MAX_BYTES = 150_000;
+const PICTURE_MAX_BYTES = 200_000;
 const RECORDING_MAX_BYTES = 1_000_000;
-const WIDE = { viewport: { width: 1280, height: 800 }, deviceScaleFactor: 1.5 };
+const WIDE = { viewport: { width: 1280, height: 800 }, deviceScaleFactor: 2 };
 const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
 
 test("screenshots", { timeout: 600_000 }, async () => {

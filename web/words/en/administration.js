@@ -15,7 +15,7 @@ export const administration = {
   operator: "the operator",
   tooOften: (when) => `Too often. Please try again ${when}.`,
   refusals: {
-    banOfAdministrator: "This is an administrator. Take that role first.",
+    banOfAdministrator: "This is an administrator. Remove that role first.",
     bannedAdministrator: "This person is banned. End the ban first.",
     lastAdministrator: "This is the last administrator. Appoint another one first.",
     tooManyInvites: "You have too many invitations that can be used. Withdraw some of them first.",
@@ -30,13 +30,13 @@ export const administration = {
   },
 
   // The chat.
-  doorPreview: "The door, as visitors will see it",
+  doorPreview: "The sign-in page, as visitors will see it",
   serverWelcome: "Welcome",
   serverWelcomeHint: "Visitors read it before they sign in. Up to 500 characters.",
   accent: "Colour",
   accents: { blue: "Blue", green: "Green", violet: "Violet", orange: "Orange", red: "Red", teal: "Teal", pink: "Pink", graphite: "Graphite" },
   logo: "Logo",
-  logoHint: "Optional. It is shown at the door.",
+  logoHint: "Optional. It is shown on the sign-in page, in notifications, and as the icon of the chat.",
   removeLogo: "Remove the logo",
   serverChanged: "Saved. Everybody sees it when they next open the chat.",
 
@@ -51,9 +51,9 @@ export const administration = {
   deletingMessages: "messages are being deleted",
   makeAdministrator: "Make an administrator",
   makeAdministratorQuestion: (name) => `Make ${name} an administrator?`,
-  makeAdministratorHint: "Administrators can do all that you can do here, and can take that role from you.",
-  takeRole: "Take the role of administrator",
-  takeRoleQuestion: (name) => `Take the role of administrator from ${name}?`,
+  makeAdministratorHint: "Administrators can do all that you can do here, and can remove that role from you.",
+  takeRole: "Remove the role of administrator",
+  takeRoleQuestion: (name) => `Remove the role of administrator from ${name}?`,
   giveUpRoleQuestion: "Give up the role of administrator?",
   takeRoleHint: "Any other administrator can give it back.",
   passwordLink: "Link for a new password",
@@ -89,7 +89,7 @@ export const administration = {
   inviteOnce: (date) => `The link is shown only now: copy it. It works until ${date}`,
   withdrawInvite: "Withdraw the invitation",
   withdrawQuestion: "Withdraw this invitation?",
-  withdrawHint: "The link stops working. Those who came with it stay.",
+  withdrawHint: "The link stops working. People who have joined with it stay.",
 
   // Rooms.
   allRoomsHint: "All open rooms, and the closed ones of which you are a member.",

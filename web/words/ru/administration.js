@@ -35,7 +35,7 @@ export const administration = {
   accent: "Цвет",
   accents: { blue: "Синий", green: "Зелёный", violet: "Фиолетовый", orange: "Оранжевый", red: "Красный", teal: "Бирюзовый", pink: "Розовый", graphite: "Графитовый" },
   logo: "Логотип",
-  logoHint: "Необязательно. Он виден у входа.",
+  logoHint: "Необязательно. Виден у входа, в уведомлениях и на значке чата.",
   removeLogo: "Убрать логотип",
   serverChanged: "Сохранено. Все увидят это при следующем открытии чата.",
 
@@ -59,7 +59,7 @@ export const administration = {
   passwordLinkQuestion: (/** @type {string} */ name) => `Создать ссылку, по которой ${name} задаст новый пароль?`,
   passwordLinkHint: "Прежняя такая ссылка перестанет действовать. Нынешний пароль действует, пока по ссылке не задан новый.",
   passwordLinkFor: (/** @type {string} */ name) => `Новый пароль: ${name}`,
-  passwordLinkOnce: (/** @type {string} */ when) => `Передайте ссылку этому человеку, и никому больше. Она видна только сейчас, действует один раз и до ${when}.`,
+  passwordLinkOnce: (/** @type {string} */ when) => `Передайте ссылку только этому человеку. Она видна лишь сейчас и действует один раз, до ${when}.`,
   ban: "Заблокировать",
   unban: "Снять блокировку",
   banQuestion: (/** @type {string} */ name) => `Заблокировать: ${name}?`,

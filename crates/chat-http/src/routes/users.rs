@@ -39,6 +39,7 @@ pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
         StatusCode::OK,
         &Me {
             username: me.user.as_str(),
+            created_at: account.as_ref().map(|user| user.created_at_ms / 1_000).filter(|at| *at > 0),
             avatar: app.picture_address(account.and_then(|user| user.avatar)),
             role: if is_administrator { UserRole::Administrator } else { UserRole::Member },
             features,
@@ -157,6 +158,9 @@ pub(super) struct Me<'a> {
     username: &'a str,
     /// The path of the avatar, such as `/uploads/….webp`; empty if there is none.
     avatar: String,
+    /// When the account was made, in whole seconds since 1970; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<u64>,
     /// What the user may do on this server.
     role: UserRole,
     /// What this server can do beyond the first version of the protocol v2, as in `hello`.

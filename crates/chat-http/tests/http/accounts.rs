@@ -23,7 +23,9 @@ async fn alice_registers_signs_in_and_out() {
     let reply = chat.get("/api/me", auth).await;
     let push_key = reply.json()["push_key"].clone();
     assert_eq!(push_key.as_str().map(str::len), Some(87), "a point of P-256 in base64url");
-    let me = json!({ "username": "Алиса", "avatar": "", "role": "member", "features": ["edit", "delete", "react", "reply", "mentions", "read", "typing", "rooms", "files", "search", "administration", "push"], "push_key": push_key });
+    let created_at = reply.json()["created_at"].as_u64().expect("when the account was made");
+    assert!(now().abs_diff(created_at) <= 60, "{created_at}");
+    let me = json!({ "username": "Алиса", "avatar": "", "created_at": created_at, "role": "member", "features": ["edit", "delete", "react", "reply", "mentions", "read", "typing", "rooms", "files", "search", "administration", "push"], "push_key": push_key });
     assert_eq!((reply.status, reply.json()), (200, me));
     assert_eq!(reply.header("set-cookie"), None, "too young to be renewed");
 

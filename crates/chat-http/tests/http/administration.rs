@@ -131,6 +131,7 @@ async fn administrators_change_the_profile_of_the_server() {
 
     let form = crate::harness::form(&[("logo", Some("logo.png"), &png())]);
     let headers = [("Cookie", root.as_str()), ("Content-Type", crate::harness::FORM)];
+    let own_icon = chat.get("/icons/icon-192.png", "").await;
     done(&chat.call("PUT", "/api/server/logo", &headers, &form).await);
     let empty = crate::harness::form(&[("other", Some("logo.png"), &png())]);
     let refused = chat.call("PUT", "/api/server/logo", &headers, &empty).await;
@@ -143,8 +144,14 @@ async fn administrators_change_the_profile_of_the_server() {
     let etag = logo.header("etag").unwrap().to_owned();
     let known = chat.call("GET", "/api/server/logo", &[("If-None-Match", &etag)], b"").await;
     assert_eq!((known.status, known.body.len()), (304, 0));
+    // The icon of home screens and notifications is the logo, too, and a PNG.
+    let icon = chat.get("/icons/icon-192.png", "").await;
+    assert_eq!((icon.status, icon.header("content-type")), (200, Some("image/png")));
+    assert!(icon.body.starts_with(b"\x89PNG") && icon.body != own_icon.body);
+    assert_ne!(icon.header("etag"), own_icon.header("etag"));
     done(&chat.json("DELETE", "/api/server/logo", &root, json!({})).await);
     assert_eq!(chat.get("/api/server", "").await.json()["logo"], Value::Null);
+    assert_eq!(chat.get("/icons/icon-192.png", "").await.body, own_icon.body);
 
     let actions: Vec<_> = audit(&chat, &root).await.into_iter().map(|(action, _)| action).collect();
     assert_eq!(actions, ["user.role", "server.change", "server.change", "server.change"]);
