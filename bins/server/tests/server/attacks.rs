@@ -528,7 +528,7 @@ async fn heads_are_read_in_one_way_and_tokens_and_passwords_are_strict() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Process::command(folder.path());
     command.args(["--database-url", "memory:", "--public-url", "https://chat.example.org"]);
-    let mut secure = Process::spawn(command);
+    let secure = Process::spawn(command);
     let page = Request::get("/").send(secure.until_listening().await).await.expect_ok();
     assert_eq!(page.header("strict-transport-security"), Some("max-age=31536000"));
     secure.terminate().await;
