@@ -52,6 +52,10 @@ mod tests {
             .map(|name| (*name).to_owned())
             .collect();
         assert_eq!(packed, names);
+        let workflow = fs::read_to_string(crate::root().join(".github/workflows/ci.yml")).unwrap();
+        let words: Vec<&str> = workflow.split_whitespace().collect();
+        let built = words.windows(2).filter(|two| two[0] == "-p").map(|two| two[1].to_owned());
+        assert_eq!(built.collect::<BTreeSet<_>>(), names, "the job `packages`");
     }
 
     #[test]
