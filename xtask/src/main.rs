@@ -6,6 +6,7 @@ mod bench;
 mod component;
 mod fuzz;
 mod migrate;
+mod packages;
 mod page;
 mod postgres;
 mod prove;

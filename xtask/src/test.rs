@@ -15,7 +15,7 @@ use crate::sdk::PYTHON;
 use crate::tools::{
     CADDY, FAIL2BAN, KOSOKU, NATS, NGINX, PEBBLE, PROMTOOL, SCHEMATHESIS, SLOWHTTPTEST, VALGRIND,
 };
-use crate::{page, prove, sdk};
+use crate::{packages, page, prove, sdk};
 
 /// Runs all steps, or the named ones, up to the first that fails, and prints
 /// the outcome of each. `--list` prints the steps instead.
@@ -67,7 +67,7 @@ const STEPS: &[Step] = &[
     Step::cargo("public-api", PUBLIC_API),
     // The crates for others as they would be published. What they embed (the page, the SQL) is in
     // folders at the root, which they have links to.
-    Step::cargo("packages", PACKAGES),
+    Step::cargo("packages", packages::PACK),
     // A package is built from what it contains.
     Step::cargo("package-build", &["package", "--quiet", "--allow-dirty", "-p", "lanechat-core"]),
     Step {
@@ -174,13 +174,6 @@ const ONLY_POSTGRES: &[&str] = &[
 #[rustfmt::skip]
 const PUBLIC_API: &[&str] = &[
     "test", "--workspace", "--features", "lanechat-spec/public-api", "--test", "public_api",
-];
-
-#[rustfmt::skip]
-const PACKAGES: &[&str] = &[
-    "package", "--quiet", "--no-verify", "--allow-dirty",
-    "-p", "lanechat-auth", "-p", "lanechat-bus-nats", "-p", "lanechat-client", "-p", "lanechat-cluster", "-p", "lanechat-core", "-p", "lanechat-files", "-p", "lanechat-http",
-    "-p", "lanechat-pictures", "-p", "lanechat-shard", "-p", "lanechat-store", "-p", "lanechat-tokio", "-p", "lanechat-turns",
 ];
 
 /// The step that builds the programs which later steps start.

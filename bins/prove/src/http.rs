@@ -28,6 +28,12 @@ pub(crate) async fn get(server: SocketAddr, path: &str) -> io::Result<Answer> {
     send(server, &format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")).await
 }
 
+/// The same with the token of a user or bot.
+pub(crate) async fn get_as(server: SocketAddr, path: &str, token: &str) -> io::Result<Answer> {
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n");
+    send(server, &format!("{head}Authorization: Bearer {token}\r\n\r\n")).await
+}
+
 /// Registers an account and signs it in; returns the cookie.
 pub(crate) async fn account(server: SocketAddr, name: &str) -> io::Result<String> {
     let form = format!(

@@ -37,8 +37,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Scenario {
-    /// `kill` and `webhooks` on SQLite and Postgres, `files` on SQLite, and `cluster`, for half a minute
-    /// each: part of `cargo xtask test`.
+    /// `kill` and `webhooks` on SQLite and Postgres, `files` and `pushes` on SQLite, and `cluster`, for half a
+    /// minute each: part of `cargo xtask test`.
     Quick,
     /// `kill -9` at random moments, behind a bad network.
     Kill(Workload),

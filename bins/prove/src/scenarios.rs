@@ -62,6 +62,7 @@ pub(crate) async fn quick() -> Result<Vec<Verdict>, Box<dyn Error>> {
     for store in [Store::Sqlite, Store::Postgres] {
         verdicts.push(deliveries::webhooks(&Deliveries { store, kills: 3, seed: None }).await?);
     }
+    verdicts.push(deliveries::pushes(&Deliveries { store: Store::Sqlite, kills: 3, seed: None }).await?);
     let workload = Workload { kills: 3, rate: 60.0, minutes: 0.5, ..Workload::default() };
     verdicts.push(cluster::cluster(&Cluster { workload, bus: Bus::Nats, failovers: 0 }).await?);
     Ok(verdicts)

@@ -45,6 +45,54 @@ pub trait Identity: Send + Sync {
     ) -> IdentityFuture<'a, HeaderMap>;
 }
 
+/// An [`Identity`] of two functions, for a host that knows its sessions without waiting: from memory,
+/// or from a cookie that it has signed. They are the methods of the trait, which a host implements that
+/// asks a database.
+///
+/// ```
+/// use chat_http::{Identified, identity_fn};
+/// use hyper::HeaderMap;
+///
+/// let users = identity_fn(
+///     |request| {
+///         let user = request.headers.get("x-user")?;
+///         Some(Identified::new(user.to_str().ok()?))
+///     },
+///     |_request, _user, _everywhere| HeaderMap::new(),
+/// );
+/// ```
+pub fn identity_fn<I, S>(identify: I, sign_out: S) -> Arc<dyn Identity>
+where
+    I: Fn(RequestHead<'_>) -> Option<Identified> + Send + Sync + 'static,
+    S: Fn(RequestHead<'_>, &Identified, bool) -> HeaderMap + Send + Sync + 'static,
+{
+    Arc::new(IdentityFn { identify, sign_out })
+}
+
+struct IdentityFn<I, S> {
+    identify: I,
+    sign_out: S,
+}
+
+impl<I, S> Identity for IdentityFn<I, S>
+where
+    I: Fn(RequestHead<'_>) -> Option<Identified> + Send + Sync,
+    S: Fn(RequestHead<'_>, &Identified, bool) -> HeaderMap + Send + Sync,
+{
+    fn identify<'a>(&'a self, request: RequestHead<'a>) -> IdentityFuture<'a, Option<Identified>> {
+        Box::pin(async move { Ok((self.identify)(request)) })
+    }
+
+    fn sign_out<'a>(
+        &'a self,
+        request: RequestHead<'a>,
+        user: &'a Identified,
+        everywhere: bool,
+    ) -> IdentityFuture<'a, HeaderMap> {
+        Box::pin(async move { Ok((self.sign_out)(request, user, everywhere)) })
+    }
+}
+
 /// What the methods of [`Identity`] return.
 pub type IdentityFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
 

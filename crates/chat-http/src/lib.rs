@@ -124,7 +124,7 @@ pub use chat_shard::{
     Author, BusSink, ChatHandle, Entries, Followed, HookFuture, HookSet, Hooks, Post, PostError, Posted,
     Proposed, SHARDS_MAX, ServerBus, ShardOptions, StoredHook, Verdict,
 };
-pub use identity::{Identified, Identity, IdentityFuture, RequestHead};
+pub use identity::{Identified, Identity, IdentityFuture, RequestHead, identity_fn};
 pub use oidc::OidcSignIn;
 pub use options::{
     Accent, ConfiguredRoom, FilesOptions, HttpOptions, InvalidContact, InvalidPublicUrl, InvalidWelcome,

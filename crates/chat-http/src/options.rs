@@ -301,6 +301,20 @@ impl Default for HttpOptions {
     }
 }
 
+impl HttpOptions {
+    /// The default options, with all files below a folder: pictures of users in `uploads`, and the files of
+    /// messages in `files`. Both are created if they are missing.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        let folder = folder.into();
+        let location = FilesLocation::Folder(folder.join("files"));
+        Self {
+            uploads_dir: folder.join("uploads"),
+            files: FilesOptions { location, data_dir: folder, ..FilesOptions::default() },
+            ..Self::default()
+        }
+    }
+}
+
 /// The options of files that users attach to messages.
 #[derive(Debug, Clone)]
 pub struct FilesOptions {

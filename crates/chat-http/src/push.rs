@@ -455,7 +455,7 @@ const POLL: Duration = Duration::from_secs(1);
 /// How long requests that end are collected before the store is asked for more.
 const COLLECT_SENT: Duration = Duration::from_millis(20);
 /// For how much longer than a request may take a message is claimed: the store may be slow, too.
-const CLAIM_MARGIN: Duration = Duration::from_secs(50);
+const CLAIM_MARGIN: Duration = Duration::from_secs(5);
 /// From here on a service is slow: the known ones take some tenths of a second.
 const SLOW: Duration = Duration::from_secs(3);
 /// The pauses after failures …

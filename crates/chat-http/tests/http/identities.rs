@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use chat_http::{Identified, Identity, IdentityFuture, RequestHead};
+use chat_http::{Identified, Identity, IdentityFuture, RequestHead, identity_fn};
 use hyper::HeaderMap;
 use hyper::header::{COOKIE, HeaderValue, SET_COOKIE};
 use serde_json::json;
@@ -192,4 +192,27 @@ async fn a_socket_ends_when_the_host_has_said_so() {
     chat.server.end_user(&ban.user).await;
     assert!(his.close_code().await.is_some());
     assert_eq!(chat.get("/api/me", "two").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_host_may_be_two_functions() {
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&ended);
+    let host = identity_fn(
+        |request| Some(Identified::new(request.headers.get(COOKIE)?.to_str().ok()?)),
+        move |_, user, everywhere| {
+            told.lock().unwrap().push((user.user.clone(), everywhere));
+            HeaderMap::from_iter([(SET_COOKIE, HeaderValue::from_static("host=; Max-Age=0"))])
+        },
+    );
+    let chat = Chat::of_host(host).await;
+    assert_eq!(chat.get("/api/me", "alice").await.json()["username"], "alice");
+    assert_eq!(chat.get("/api/me", "").await.status, 401);
+    let everywhere = json!({ "everywhere": true }).to_string();
+    for body in ["", &everywhere] {
+        let sign_out = chat.request("POST", "/api/logout", &[("Cookie", "alice")], body.as_bytes());
+        let reply = chat.raw(&sign_out).await;
+        assert_eq!((reply.status, reply.header("set-cookie")), (200, Some("host=; Max-Age=0")));
+    }
+    assert_eq!(*ended.lock().unwrap(), [("alice".to_owned(), false), ("alice".to_owned(), true)]);
 }
