@@ -539,7 +539,7 @@ export class Chat {
     // Before the sidebar, which shows where a draft is.
     this.#composer.open(key, isRoom ? t.writeInRoom(title) : t.writeInPrivate(title));
     const { rooms, people } = this.#directory;
-    this.#sidebar.show(rooms, people, key);
+    this.#sidebar.show(rooms, people, key, client.account.isKept);
     this.#header.show(key, title);
     if (this.#header.showState(key)) {
       // The reason why no messages come may be another one now.
