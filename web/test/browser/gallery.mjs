@@ -94,7 +94,7 @@ async function take(language, looks) {
         chat.onMessage((/** @type {any} */ frame) => !["message", "replayed"].includes(JSON.parse(String(frame)).type) && socket.send(frame));
       });
       await page.goto(`${server.url}/r/default`);
-      await page.locator("#rooms .line").nth(2).waitFor();
+      await page.locator("#rooms .line").nth(2).waitFor({ state: "attached" });
       await page.waitForSelector(".top.loading", { state: "attached" });
     });
     await waiting.context.close();
@@ -221,6 +221,7 @@ async function takeDoors({ url, context }, states, me) {
     await page.locator("#register-name-error:not(:empty)").waitFor();
   });
   await states.take("door-picture", async (page) => {
+    await byHand(page);
     await page.setInputFiles("picture-crop input[type=file]", { name: "me.png", mimeType: "image/png", buffer: await fourColours(300) });
     await page.waitForSelector("picture-crop.has-picture");
   });
