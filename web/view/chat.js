@@ -541,7 +541,7 @@ export class Chat {
     this.#composer.open(key, isRoom ? t.writeInRoom(title) : t.writeInPrivate(title));
     const { rooms, people, mayMakeRooms } = this.#directory;
     byId("new-room-open", HTMLElement).hidden = !mayMakeRooms;
-    this.#sidebar.show(rooms, people, key);
+    this.#sidebar.show(rooms, people, key, client.account.isKept);
     this.#header.show(key, title);
     if (this.#header.showState(key)) {
       // The reason why no messages come may be another one now.

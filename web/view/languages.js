@@ -1,6 +1,7 @@
 // The languages of the page, as `index.html` lists them. The server adds those whose words are
 // in one file; the browser knows what their speakers call them.
 
+import { language } from "../words.js";
 import { make } from "./make.js";
 
 /**
@@ -10,7 +11,7 @@ import { make } from "./make.js";
 export function languageButtons(className = "") {
   return [...document.querySelectorAll("template[data-name]")].map((template) => {
     const code = template.id.slice(0, 2);
-    return make("button", { type: "button", class: className, lang: code, "data-language": code }, template.getAttribute("data-name") || nameOf(code));
+    return make("button", { type: "button", class: className, lang: code, "data-language": code, "aria-pressed": String(code === language) }, template.getAttribute("data-name") || nameOf(code));
   });
 }
 

@@ -226,6 +226,11 @@ export class MessageList {
     if (this.#isTargetGone(conversation)) {
       this.#giveUpTarget(conversation);
     }
+    // What was written before comes one by one, and is shown at once: nothing moves.
+    if (conversation.isReplaying && this.#list.childElementCount === 0 && this.#hooks.obstacle(conversation) === "") {
+      this.#frame.showTop(conversation, "loading", "");
+      return;
+    }
     if (this.#today !== today()) {
       this.#today = today();
       this.#rows.renameDays(conversation);

@@ -75,14 +75,15 @@ export class Sidebar {
    * @param {Line[]} rooms
    * @param {Line[]} people
    * @param {Key | null} current
+   * @param {boolean} isComplete whether the account has said what it has; before, the list may be that of the address only
    */
-  show(rooms, people, current) {
+  show(rooms, people, current, isComplete) {
     /** @param {Line[]} lines */
     const byKey = (lines) => new Map(lines.map((line) => [line.key, { ...line, isCurrent: line.key === current }]));
     this.#rooms.show(byKey(rooms));
     this.#people.show(byKey(people));
-    this.#nobody.hidden = people.length > 0;
-    if (rooms.length + people.length > 0) this.#settle();
+    this.#nobody.hidden = people.length > 0 || !isComplete;
+    if (rooms.length + people.length > (isComplete ? 0 : 1)) this.#settle();
     this.#settling ??= setTimeout(() => this.#settle(), SETTLED_AFTER_MS);
   }
 }

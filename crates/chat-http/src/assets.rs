@@ -64,14 +64,8 @@ const TYPES: [(&str, &str); 12] = [
 ];
 
 /// Files whose paths may not change.
-const AT_ROOT: [&str; 6] = [
-    WORKER,
-    MANIFEST,
-    "icons/icon.svg",
-    ICON,
-    "icons/icon-512.png",
-    "icons/icon-maskable-512.png",
-];
+const AT_ROOT: [&str; 6] =
+    [WORKER, MANIFEST, "icons/icon.svg", ICON, "icons/icon-512.png", "icons/icon-maskable-512.png"];
 
 /// A file of the page.
 #[derive(Clone)]
@@ -414,7 +408,9 @@ mod tests {
         let page = Web::get(PAGE).unwrap().data;
         let page = minified(str::from_utf8(&page).unwrap(), "html");
         let more = with_languages(&page, &["de".to_owned()]);
-        for template in ["de-code\" data-name=\"\" data-words=\"whole\"", "/assets/words/de.js", "de-later-code"] {
+        for template in
+            ["de-code\" data-name=\"\" data-words=\"whole\"", "/assets/words/de.js", "de-later-code"]
+        {
             assert_eq!(more.matches(template).count(), 1, "{template}");
         }
         assert_eq!(with_languages(&page, &[]), page);

@@ -54,7 +54,9 @@ pub fn icon(file: &[u8], format: ImageFormat, limits: PictureLimits) -> Result<V
     }
     let mut png = Vec::new();
     let opaque = DynamicImage::ImageRgba8(rgba).into_rgb8();
-    opaque.write_with_encoder(PngEncoder::new(&mut png)).map_err(|error| PictureError::Damaged(Some(error)))?;
+    opaque
+        .write_with_encoder(PngEncoder::new(&mut png))
+        .map_err(|error| PictureError::Damaged(Some(error)))?;
     Ok(png)
 }
 

@@ -19,7 +19,7 @@ const isShown = () => document.fonts.check('600 16px "Text"') && [...document.fo
 scenario("what stands for the face of code until that is there is as wide and as high", async () => {
   const { page } = await visitor(server.url);
   await page.goto(`${server.url}/`);
-  await page.waitForFunction(() => [...document.fonts].some(({ family, status }) => /^"?Code"?$/.test(family) && status === "loaded"));
+  await page.waitForFunction(() => localStorage.getItem("fonts") === "yes");
   const size = (/** @type {string} */ family) =>
     page.evaluate((family) => {
       const line = Object.assign(document.createElement("span"), { textContent: "let beds = 3; // грядки".repeat(4) });

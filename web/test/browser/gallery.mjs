@@ -88,10 +88,14 @@ async function take(language, looks) {
     waiting.name = me;
     await waiting.signIn();
     await (await States.of(waiting.page, name)).take("skeletons", async (page) => {
-      // The server takes the connection, and says nothing.
-      await page.routeWebSocket(/\/ws$/, () => {});
+      // The messages are still on their way.
+      await page.routeWebSocket(/\/ws$/, (/** @type {any} */ socket) => {
+        const chat = socket.connectToServer();
+        chat.onMessage((/** @type {any} */ frame) => !["message", "replayed"].includes(JSON.parse(String(frame)).type) && socket.send(frame));
+      });
       await page.goto(`${server.url}/r/default`);
-      await page.waitForSelector(".top.loading");
+      await page.locator("#rooms .line").nth(2).waitFor({ state: "attached" });
+      await page.waitForSelector(".top.loading", { state: "attached" });
     });
     await waiting.context.close();
 
@@ -217,6 +221,7 @@ async function takeDoors({ url, context }, states, me) {
     await page.locator("#register-name-error:not(:empty)").waitFor();
   });
   await states.take("door-picture", async (page) => {
+    await byHand(page);
     await page.setInputFiles("picture-crop input[type=file]", { name: "me.png", mimeType: "image/png", buffer: await fourColours(300) });
     await page.waitForSelector("picture-crop.has-picture");
   });
@@ -354,6 +359,7 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
   await states.take("uploading", async (page) => {
     await page.route("**/api/files?*", () => {});
     const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.click("#attach")]);
+    await byHand(page);
     await chooser.setFiles([
       { name: "yard.png", mimeType: "image/png", buffer: await fourColours(300) },
       { name: "plan.pdf", mimeType: "application/pdf", buffer: Buffer.from("%PDF-1.4") },
@@ -364,6 +370,7 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
   await states.take("upload-failed", async (page) => {
     await page.route("**/api/files?*", (/** @type {any} */ route) => route.fulfill({ status: 413, json: { error: "no" } }));
     const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.click("#attach")]);
+    await byHand(page);
     await chooser.setFiles([{ name: "film.zip", mimeType: "application/zip", buffer: Buffer.from("PK") }]);
     await page.locator(".attached .icon").first().waitFor();
   });
@@ -439,7 +446,8 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
   });
   await someone.page.keyboard.press("Escape");
   await states.take("leave", async (page) => {
-    await someone.goto("/r/music");
+    // Of open rooms it is not asked.
+    await someone.goto(`/r/${closed}`);
     await page.waitForSelector("#talk-menu", { state: "attached" });
     await page.click("#talk-more");
     await page.click("#leave");
@@ -615,13 +623,24 @@ async function takeWriting(someone, states, language) {
     await page.locator(".message.deleting .undo button").waitFor();
   });
   await someone.page.locator(".message.deleting .undo button").click();
-  await states.take("too-long", (page) => page.fill("#text", "я".repeat(4_100)));
+  await states.take("too-long", async (page) => {
+    await byHand(page);
+    await page.fill("#text", "я".repeat(4_100));
+  });
   await someone.page.fill("#text", "");
   await states.take("not-sent", async (page) => {
     await someone.say(REFUSED);
     await page.locator(".not-sent").waitFor();
   });
   await someone.page.locator(".not-sent [data-act=discard]").click();
+}
+
+/**
+ * What follows is an answer to the user, and no layout shift.
+ * @param {any} page
+ */
+function byHand(page) {
+  return page.keyboard.press("Shift");
 }
 
 /**

@@ -4,7 +4,7 @@ import { plural } from "./first.js";
 
 /** @type {typeof import("../ru/later.js").later} */
 export const later = {
-  invitation: "Pick a name and a password, and you’re in.",
+  invitation: "Pick a name and a password, and you are in the conversation.",
   leadsTo: (room) => `This link leads to “${room}”.`,
   leadsToClosed: "This link leads to a closed room.",
   invites: (by, title) => `${by} invites you to “${title}”.`,
