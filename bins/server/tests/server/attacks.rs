@@ -478,14 +478,9 @@ async fn nobody_passes_for_another_user_the_server_or_a_room() {
         let request = Request::post("/api/rooms").header("Cookie", &alice.cookie).json(room);
         request.send(server.address).await.status
     };
-    for title in [
-        "Random",
-        "rаndom",
-        "Общая",
-        "a\u{202e}b",
-        "a\u{200b}b",
-        &format!("a{}", "\u{0336}".repeat(9)),
-    ] {
+    for title in
+        ["Random", "rаndom", "Общая", "a\u{202e}b", "a\u{200b}b", &format!("a{}", "\u{0336}".repeat(9))]
+    {
         assert_eq!(create(&json!({ "title": title })).await, 400, "{title:?}");
     }
     for name in ["Default", "dеfault", "~closed"] {
