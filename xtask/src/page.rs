@@ -271,24 +271,29 @@ fn has_npm() -> bool {
     is_present() || (apt::install("npm", &["npm"]) && is_present())
 }
 
-/// Whether there is a browser. As root on Debian it is installed first, and so is a font for
-/// emoji, without which the browser draws boxes: pictures and widths differ then, but
-/// the scenarios can be played. So they can without the light browser, in twice the time.
+/// Whether there is a browser. As root on Debian it is installed first, and so are a font for
+/// emoji, without which the browser draws boxes, and one with the widths of Arial, without which
+/// lines break elsewhere until the page's own font has come. Without the light browser the scenarios
+/// take twice the time.
 fn has_browser() -> bool {
     let is_present = browser().is_some() || (apt::install("Chromium", &["chromium"]) && browser().is_some());
     if is_present && light_browser().is_none() && env::var_os("CHROMIUM").is_none() {
         apt::install("Chromium without a window", &["chromium-headless-shell"]);
     }
-    if is_present && !has_emoji_font() {
-        apt::install("A font for emoji", &["fontconfig", "fonts-noto-color-emoji"]);
+    if is_present && !has_fonts(&["emoji", "liberation sans"]) {
+        let fonts = &["fontconfig", "fonts-liberation", "fonts-noto-color-emoji"];
+        apt::install("A font for emoji, or Liberation Sans,", fonts);
     }
     is_present
 }
 
-/// Whether `fc-list` shows a font for emoji.
-fn has_emoji_font() -> bool {
+/// Whether `fc-list` shows fonts with these parts of names.
+fn has_fonts(names: &[&str]) -> bool {
     let fonts = Command::new("fc-list").args([":", "family"]).output();
-    fonts.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).to_lowercase().contains("emoji"))
+    fonts.is_ok_and(|output| {
+        let list = String::from_utf8_lossy(&output.stdout).to_lowercase();
+        names.iter().all(|name| list.contains(name))
+    })
 }
 
 /// The Node in `PATH`, or the one that npm installed, if it is new enough.
