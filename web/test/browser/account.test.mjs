@@ -3,9 +3,10 @@
 
 import assert from "node:assert/strict";
 
-import { person, register, scenario, Server, withNotifications } from "./harness.mjs";
+import { person, register, scenario, Server, withServiceWorker, withWholeBrowser } from "./harness.mjs";
 
-withNotifications();
+withServiceWorker();
+withWholeBrowser();
 
 const server = await Server.start("--database-url", "memory:", "--message-rate", "off");
 const room = (() => {

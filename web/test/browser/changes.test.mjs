@@ -189,7 +189,7 @@ scenario("a change that is refused is taken back, and says why", async () => {
   await sends(bob, "refused", [{ type: "delete", target: 1 }]);
   network.up();
   await reads(away, away.page.locator("[data-seq='1'] .gone"), "bob: message deleted");
-  await away.page.waitForFunction(() => /No reaction: the message is no longer there/.test(document.querySelector(".toast")?.textContent ?? document.body.textContent ?? ""));
+  await away.page.waitForFunction(() => /Reaction not added: the message is no longer there/.test(document.querySelector(".toast")?.textContent ?? document.body.textContent ?? ""));
 });
 
 scenario("only the newest own message says that it is stored", async () => {

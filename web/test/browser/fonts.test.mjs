@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, Server, scenario, visitor } from "./harness.mjs";
+import { PASSWORD, Server, scenario, visitor, withWholeBrowser } from "./harness.mjs";
+
+withWholeBrowser();
 
 const server = await Server.start("--database-url", "memory:");
 

@@ -251,10 +251,9 @@ let browser;
 /** Whether the browser has windows and notifications. It takes twice the time then. */
 let isWhole = Boolean(HEADED);
 
-/** Has a file of scenarios played by a browser with notifications, and with the service worker. */
-export function withNotifications() {
+/** Has a file of scenarios played by the whole browser: with notifications, and with text as on a screen. */
+export function withWholeBrowser() {
   isWhole = true;
-  withServiceWorker();
 }
 
 /** The browser of all scenarios of a file. */

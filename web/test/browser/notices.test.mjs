@@ -2,9 +2,10 @@
 
 import assert from "node:assert/strict";
 
-import { person, scenario, Server, withNotifications } from "./harness.mjs";
+import { person, scenario, Server, withServiceWorker, withWholeBrowser } from "./harness.mjs";
 
-withNotifications();
+withServiceWorker();
+withWholeBrowser();
 
 const server = await Server.start("--database-url", "memory:");
 

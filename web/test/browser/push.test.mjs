@@ -7,9 +7,10 @@ import { once } from "node:events";
 import http from "node:http";
 import { after } from "node:test";
 
-import { person, scenario, Server, withNotifications } from "./harness.mjs";
+import { person, scenario, Server, withServiceWorker, withWholeBrowser } from "./harness.mjs";
 
-withNotifications();
+withServiceWorker();
+withWholeBrowser();
 
 const server = await Server.start("--database-url", "memory:", "--outgoing-private", "--push-delay-seconds", "0");
 
