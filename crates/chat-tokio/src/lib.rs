@@ -5,7 +5,7 @@
 //! This is a chat over plain TCP, one frame of protocol v2 in each line:
 //!
 //! ```no_run
-#![doc = include_str!("../examples/lines.rs")]
+#![doc = include_str!("../examples/tcp.rs")]
 //! ```
 //!
 //! The program decides who a client is ([`Opening`]). The log is any

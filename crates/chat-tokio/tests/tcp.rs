@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 #[expect(dead_code, reason = "`main` listens on a fixed port")]
-#[path = "../examples/lines.rs"]
+#[path = "../examples/tcp.rs"]
 mod lines;
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A chat over TCP, protocol v2 in lines: `cargo run -p lanechat-tokio --example lines`
+//! A chat over TCP, protocol v2 in lines: `cargo run -p lanechat-tokio --example tcp`
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
