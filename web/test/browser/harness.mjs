@@ -329,6 +329,9 @@ export async function register(url, name, picture) {
   assert.ok(response.ok || body.includes("already exists"), `${name}: ${body}`);
 }
 
+/** The server may close a connection that was idle while a request is on its way: browsers send it again. */
+const AGAIN = { maxRetries: 2 };
+
 export class Person {
   name;
   context;
@@ -351,7 +354,7 @@ export class Person {
         // A page without an address has no storage.
       }
     }, `chat ${JSON.stringify(this.name)} steps`);
-    const response = await this.context.request.post(`${this.url}/api/login`, { data: { username: this.name, password: PASSWORD } });
+    const response = await this.context.request.post(`${this.url}/api/login`, { data: { username: this.name, password: PASSWORD }, ...AGAIN });
     assert.ok(response.ok(), await response.text());
   }
 
@@ -373,10 +376,10 @@ export class Person {
     const name = where === "/" ? "default" : /^\/r\/([^#]+)/.exec(where)?.[1];
     if (!name) return;
     const { request } = this.context;
-    const join = () => request.put(`${this.url}/api/rooms/${name}/membership`).then((answer) => answer.status()).catch(() => 0);
+    const join = () => request.put(`${this.url}/api/rooms/${name}/membership`, AGAIN).then((answer) => answer.status()).catch(() => 0);
     if ((await join()) === 404) {
       const title = decodeURIComponent(name);
-      await request.post(`${this.url}/api/rooms`, { data: { name: title, title } });
+      await request.post(`${this.url}/api/rooms`, { data: { name: title, title }, ...AGAIN });
       await join();
     }
   }
@@ -388,7 +391,7 @@ export class Person {
    * @param {object} [data]
    */
   async call(method, path, data) {
-    const response = await this.context.request.fetch(this.url + path, { method, ...(data ? { data } : {}) });
+    const response = await this.context.request.fetch(this.url + path, { method, ...(data ? { data } : {}), ...AGAIN });
     assert.ok(response.ok(), `${method} ${path}: ${response.status()} ${await response.text()}`);
     return response.json();
   }
