@@ -41,7 +41,8 @@ async function measured(someone, path, isThere) {
     sum.bytes += encodedDataLength;
     if (length === undefined) return;
     assert.ok(length > 0 && length <= encodedDataLength, `${length} of ${encodedDataLength} bytes`);
-    sum.bytes += bestLength(await wire.send("Network.getResponseBody", { requestId })) - length;
+    const best = bestLength(await wire.send("Network.getResponseBody", { requestId }));
+    sum.bytes += best - length;
   };
   wire.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => fonts.has(requestId) || counted.push(count(requestId, encodedDataLength)));
   wire.on("Network.webSocketFrameReceived", ({ response }) => (sum.bytes += response.payloadData.length));
