@@ -219,8 +219,9 @@ fn perform(commands: impl FnOnce() -> io::Result<Vec<Command>>) -> ExitCode {
     }
     let run = |commands: Vec<Command>| {
         let mut build = crate::cargo();
-        // With the features that the tests' build has, so that little is built anew.
+        // With a test among them, cargo takes the features of the tests' build: little is built anew.
         build.args(["build", "--quiet", "--workspace", "--bin", "server", "--bin", "axum-host"]);
+        build.args(["--test", "minimal"]);
         [build].into_iter().chain(commands).try_for_each(succeed)
     };
     match commands().and_then(run) {

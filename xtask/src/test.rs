@@ -96,8 +96,8 @@ const STEPS: &[Step] = &[
         "planted-bugs",
         &["test", "--profile", "simulate", "--package", "lanechat-simulator", "--features", "planted-bugs"],
     ),
-    // With the features of the whole workspace, as the tests have them: most of it is built by then.
-    Step::cargo(BUILD, &["build", "--workspace", "--bin", "server", "--bin", "prove", "--bin", "axum-host"]),
+    // With a test among them, cargo takes the features that the step `tests` has built everything with.
+    Step::cargo(BUILD, PROGRAMS),
     // KILL behind a bad network; `cargo xtask prove` has the long runs.
     Step {
         program: Program { name: "prove", command: || prove::program("debug").map(Command::new) },
@@ -171,6 +171,11 @@ const ONLY_SQLITE: &[&str] = &[
 const ONLY_POSTGRES: &[&str] = &[
     "clippy", "--no-default-features", "-p", "server", "-p", "lanechat-http", "-p", "lanechat-store",
     "--features", "server/postgres,server/pictures,server/tls", "--", "--deny", "warnings",
+];
+
+#[rustfmt::skip]
+const PROGRAMS: &[&str] = &[
+    "build", "--workspace", "--bin", "server", "--bin", "prove", "--bin", "axum-host", "--test", "minimal",
 ];
 
 #[rustfmt::skip]

@@ -55,7 +55,7 @@ scenario("Ctrl K searches messages; case, ё and accents do not matter, and quot
   await alice.page.fill("#search-text", "«зеленый чай»");
   await finds(alice, "зелёный чай");
   await alice.page.fill("#search-text", "");
-  await alice.page.waitForFunction(() => /All words must occur/.test(document.querySelector("#search [role=status]").textContent));
+  await alice.page.waitForFunction(() => /^Finds messages with all of these words/.test(document.querySelector("#search [role=status]").textContent));
   await alice.page.fill("#search-text", "нет такого слова");
   await alice.page.waitForFunction(() => /^Nothing found/.test(document.querySelector("#search [role=status]").textContent));
   await alice.page.evaluate(AXE);
