@@ -180,7 +180,7 @@ scenario("a room that is made closed is gone for its guests", async () => {
   await alice.page.locator(".ask .primary").click();
   await heading(bob).waitFor();
   assert.equal(await heading(bob).textContent(), "This room has been closed");
-  await alice.page.locator("#details .fact", { hasText: "Only its members see it" }).waitFor();
+  await alice.page.locator("#details .fact", { hasText: "Only its members can see it" }).waitFor();
   assert.equal(await alice.page.locator("#details button", { hasText: "Make it closed" }).count(), 0);
 });
 
@@ -489,7 +489,7 @@ scenario("an administrator who is an ordinary member moderates a room", async ()
   await details(ada);
   await page.locator("#details button", { hasText: "Make it closed" }).click();
   await page.locator(".ask .primary").click();
-  await page.locator("#details .fact", { hasText: "Only its members see it" }).waitFor();
+  await page.locator("#details .fact", { hasText: "Only its members can see it" }).waitFor();
   await page.locator("#members li[data-name=carol] .more").click();
   await page.locator("#member-menu button", { hasText: "Remove" }).click();
   await page.locator(".ask .primary").click();
