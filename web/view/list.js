@@ -226,7 +226,7 @@ export class MessageList {
     if (this.#isTargetGone(conversation)) {
       this.#giveUpTarget(conversation);
     }
-    // What was written before comes one by one, and is shown at once: nothing moves.
+    // The first messages of a conversation arrive one by one, and the list shows them together: nothing moves.
     if (conversation.isReplaying && this.#list.childElementCount === 0 && this.#hooks.obstacle(conversation) === "") {
       this.#frame.showTop(conversation, "loading", "");
       return;

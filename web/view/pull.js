@@ -22,7 +22,7 @@ export function pullable(sheet) {
 
   sheet.addEventListener("pointerdown", ({ target, pointerType, pointerId: id, isPrimary, clientX: x, clientY: y }) => {
     end();
-    // What is behind the sheet is pressed on it, too.
+    // A press on the backdrop is a press on the sheet, too.
     const isOnSheet = y >= sheet.getBoundingClientRect().top;
     if (narrow.matches && pointerType === "touch" && isPrimary && isOnSheet && target instanceof Element && isFree(target, sheet)) {
       finger = { id, x, y, isPulled: false, way: 0 };

@@ -494,7 +494,7 @@ mod tests {
                 Some(" hour") => 3_600,
                 _ => 1,
             };
-            // Of a rate, the first number is what may come at once.
+            // A rate has two numbers: the document names the burst, which is the first.
             let default = setting.default.split(',').next().unwrap();
             assert_eq!((number * unit).to_string(), default, "{}", &found[0]);
             count += 1;

@@ -160,8 +160,8 @@ async fn list(
     let from = from.unwrap_or(PageFrom::Latest);
     let page = app.chat.page(topic, from, limit).await?;
     let messages = page.entries.iter().filter(|entry| !entry.body.is_deleted());
-    // What was passed over because it is deleted counts. A page of nothing is at the number that was
-    // asked for.
+    // A page also covers the deleted messages that it leaves out. An empty page is at the number that the
+    // caller named.
     let (start, end) = match from {
         PageFrom::Before(seq) => (seq, seq.saturating_sub(1)),
         PageFrom::After(seq) => (page.last + 1, seq),
